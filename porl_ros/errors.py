@@ -1,0 +1,13 @@
+"""Errors that a user can act on. The command line prints their text and leaves with a code, not 0."""
+
+
+class PorlError(Exception):
+    """Base of every error whose message is written for the user: what, where, and the remedy."""
+
+
+class ConfigError(PorlError):
+    """A file or parameter does not say what it must; the message names key, value and remedy."""
+
+
+class ContractMismatch(PorlError):
+    """Two pieces (policy, store, robot) were made for different contracts."""

@@ -1,0 +1,1 @@
+"""What a robot is: its contract, observations, actions, safety limits and rewards."""

@@ -1,0 +1,132 @@
+"""One control step, the same in the policy node, the Gymnasium environment and the gate.
+
+    begin(samples) -> observation
+    act(action)    -> command that goes to the robot
+    observe(samples) -> next observation, reward, end of the episode
+
+Pure: no clock, no I/O, no thread. What differs between the places is who brings the samples.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from porl_ros.robot.action import ActionDecoder
+from porl_ros.robot.config import RobotConfig
+from porl_ros.robot.kinematics import ArmKinematics
+from porl_ros.robot.observation import ObservationAssembler, Samples, action_names
+from porl_ros.robot.reward import success_function
+from porl_ros.robot.safety import SafetyFilter
+
+
+class Act(NamedTuple):
+    """What leaves for the robot, and what is remembered of it."""
+
+    command: np.ndarray  # (n,) joint positions, in the order of `config.command_joints`
+    executed: np.ndarray  # (m,) float32, the action that was really carried out
+    requested: np.ndarray  # (m,) float32, what the policy asked for
+    interventions: tuple[str, ...]  # limits of the safety filter that changed the command
+
+
+class Outcome(NamedTuple):
+    """What an action led to."""
+
+    observation: np.ndarray  # (k,) float32
+    reward: float
+    terminated: bool  # the task is over: no value lies beyond
+    truncated: bool  # only the time is over: the value goes on
+
+
+class Controller:
+    """Holds the state of the episode that runs. Called by one thread, the control thread."""
+
+    def __init__(self, config: RobotConfig):
+        """ConfigError when the contract does not fit the arm model or itself."""
+        self.config = config
+        self.kinematics = ArmKinematics(config.kinematics)
+        self.assembler = ObservationAssembler(config)
+        self.decoder = ActionDecoder(config, self.kinematics)
+        self._filter = SafetyFilter(config, self.kinematics)
+        self._succeeded = success_function(config)
+        self._joint_index = _joint_index(config)
+        self.steps = 0
+        self._values: dict[str, np.ndarray] = {}
+        self._begin: dict[str, np.ndarray] = {}
+        self._measured = self._sent = np.zeros(len(config.command_joints))
+        self._last_action = np.zeros(self.decoder.size, np.float32)
+
+    @property
+    def observation_names(self) -> tuple[str, ...]:
+        return self.assembler.names
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        return action_names(self.config)
+
+    @property
+    def tool_position(self) -> np.ndarray:
+        """Position (3,) of the tool in the base frame at the last samples, m."""
+        return self._values["tool.position"]
+
+    def begin(self, samples: Samples) -> np.ndarray:
+        """Start an episode where the robot is; returns its first observation."""
+        self.steps = 0
+        self.assembler.reset()
+        self._last_action = np.zeros(self.decoder.size, np.float32)
+        self._measure(samples)
+        self._sent = self._measured.copy()
+        self.decoder.reset(self._measured)
+        observation = self._assemble()
+        self._begin = dict(self._values)
+        return observation
+
+    def act(self, action: np.ndarray) -> Act:
+        """Decode and limit an action of shape (m,); values outside [-1, 1] are clipped.
+
+        What is not finite, or of another size, is answered by holding the last command.
+        """
+        requested = np.asarray(action, np.float32)
+        valid = requested.shape == (self.decoder.size,) and np.isfinite(requested).all()
+        clipped = np.clip(requested, -1.0, 1.0) if valid else np.zeros(self.decoder.size, np.float32)
+        command = self.decoder.decode(clipped, self._measured, self._sent) if valid else self._sent * np.nan
+        sent, interventions = self._filter.filter(command, self._sent)
+        executed = self.decoder.settle(clipped, sent, bool(interventions))
+        self._sent, self._last_action = sent, executed
+        return Act(sent, executed, clipped, interventions)
+
+    def observe(self, samples: Samples) -> Outcome:
+        """What the last action led to; counts one step of the episode."""
+        self.steps += 1
+        self._measure(samples)
+        observation = self._assemble()
+        success = self._succeeded(self._values, self._begin)
+        timeout = self.steps >= self.config.episode.horizon
+        return Outcome(observation, float(success), success, timeout and not success)
+
+    def _measure(self, samples: Samples) -> None:
+        self._values = {
+            f"{source}.{field}": value
+            for source, sample in samples.items()
+            for field, value in sample.values.items()
+        }
+        self._measured = np.array([self._values[key][i] for key, i in self._joint_index])
+        arm = self._measured[: len(self.kinematics.joints)]
+        self._values["tool.position"] = self.kinematics.tool_position(arm)
+
+    def _assemble(self) -> np.ndarray:
+        target = self.decoder.target
+        if not self.decoder.cartesian:
+            target = self.kinematics.tool_position(target[: len(self.kinematics.joints)])
+        self._values["target.position"] = target[:3]
+        self._values["last_action"] = self._last_action.astype(np.float64)
+        return self.assembler.assemble(self._values)
+
+
+def _joint_index(config: RobotConfig) -> list[tuple[str, int]]:
+    """Where each commanded joint is measured: (signal, element)."""
+    found = {}
+    for source in config.observation.sources:
+        if source.type == "sensor_msgs/msg/JointState":
+            for i, joint in enumerate(source.joints):
+                found.setdefault(joint, (f"{source.name}.position", i))
+    return [found[joint] for joint in config.command_joints]

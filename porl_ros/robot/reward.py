@@ -1,0 +1,34 @@
+"""Named functions of what the robot knows that say when an episode has succeeded."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from porl_ros.robot.config import Inserted, Lifted, RobotConfig
+from porl_ros.robot.observation import Signals
+
+Values = Mapping[str, np.ndarray]
+
+
+def success_function(config: RobotConfig) -> Callable[[Values, Values], bool]:
+    """A function (signals now, signals at the begin of the episode) -> success.
+
+    ConfigError when it refers to a signal that the contract does not have.
+    """
+    rule, signals = config.episode.success, Signals.of(config)
+    key = "episode.success"
+    if isinstance(rule, Inserted):
+        signals.require(rule.tip, f"{key}.tip")
+        signals.require(rule.target, f"{key}.target")
+        return lambda now, begin: _inserted(rule, now)
+    signals.require(rule.object, f"{key}.object")
+    return lambda now, begin: _lifted(rule, now, begin)
+
+
+def _inserted(rule: Inserted, now: Values) -> bool:
+    x, y, z = now[rule.tip] - now[rule.target]
+    return bool(z <= -rule.depth and np.hypot(x, y) <= rule.radius)
+
+
+def _lifted(rule: Lifted, now: Values, begin: Values) -> bool:
+    return bool(now[rule.object][2] - begin[rule.object][2] >= rule.height)

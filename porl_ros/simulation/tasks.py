@@ -1,0 +1,78 @@
+"""What happens in a scene: where things are put at reset, and what the vision system says."""
+
+from typing import TYPE_CHECKING
+
+import mujoco
+import numpy as np
+
+from porl_ros.errors import ConfigError
+from porl_ros.simulation.scene import InsertTask, LiftTask
+
+if TYPE_CHECKING:
+    from porl_ros.simulation.robot import SimulatedRobot
+
+# Solving from home to a start a few centimetres away needs more rounds than one control step.
+START_IK_ROUNDS = 10
+
+
+class Insertion:
+    """Where the socket stands, where the tool starts, and the estimate with its error."""
+
+    def __init__(self, config: InsertTask, robot: "SimulatedRobot"):
+        self._config, self._robot = config, robot
+        model = robot.model
+        self._mocap = model.body_mocapid[_body(model, config.socket_body)]
+        if self._mocap < 0:
+            raise ConfigError(f"task.socket_body = '{config.socket_body}': must be a mocap body")
+        if robot.variant.friction:
+            model.geom_friction[:, 0] = robot.variant.friction
+        self._estimate = np.zeros(3)
+
+    @property
+    def goal(self) -> np.ndarray:
+        """True centre of the socket's top; for experts and videos, never for the policy."""
+        return self._robot.data.mocap_pos[self._mocap]
+
+    def reset(self, rng: np.random.Generator) -> np.ndarray:
+        """Place the socket; returns the joints to start from."""
+        config, variant = self._config, self._robot.variant
+        home = self._robot.kinematics.home_position
+        place = rng.uniform(-config.socket_spread, config.socket_spread, 2)
+        socket = np.array([home[0] + place[0], home[1] + place[1], config.socket_height])
+        self._robot.data.mocap_pos[self._mocap] = socket
+        noise = rng.uniform(-1.0, 1.0, 3) * variant.estimate_noise
+        self._estimate = socket + np.array(variant.estimate_offset) + noise
+        start = np.array([home[0], home[1], config.socket_height + config.start_height])
+        return start_joints(self._robot, start + rng.uniform(-1.0, 1.0, 3) * config.start_spread)
+
+    def estimates(self) -> dict[str, dict[str, np.ndarray]]:
+        """The estimated pose of the socket: its constant error is the calibration's."""
+        pose = {"position": self._estimate.copy(), "orientation": np.array([0.0, 0.0, 0.0, 1.0])}
+        return {self._config.estimate_source: pose}
+
+
+def start_joints(robot: "SimulatedRobot", position: np.ndarray) -> np.ndarray:
+    """Command-order joints with the tool at `position`, an open gripper if there is one."""
+    arm = robot.kinematics.home
+    for _ in range(START_IK_ROUNDS):
+        arm = robot.kinematics.solve(arm, position)
+    gripper = robot.config.action.gripper
+    return np.append(arm, gripper.lower) if gripper else arm
+
+
+def _body(model: mujoco.MjModel, name: str) -> int:
+    found = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, name)
+    if found < 0:
+        raise ConfigError(f"task: the scene has no body '{name}'")
+    return found
+
+
+def make_task(config: InsertTask | LiftTask, robot: "SimulatedRobot"):
+    """The task of a scene; ConfigError when the scene or the robot config lacks a part of it."""
+    sources = [source.name for source in robot.config.observation.sources]
+    if config.estimate_source not in sources:
+        raise ConfigError(
+            f"task.estimate_source = '{config.estimate_source}': the robot config has no such "
+            f"observation source; has {', '.join(sources)}"
+        )
+    return Insertion(config, robot)
