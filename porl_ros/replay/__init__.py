@@ -1,0 +1,20 @@
+"""The replay store: what the robot did, safe on disk at once, and how a learner reads it."""
+
+from porl_ros.replay.errors import ReplayError
+from porl_ros.replay.memory import Batch, Episode, ReplayMemory
+from porl_ros.replay.reader import Chunk, ReplayReader, read_store
+from porl_ros.replay.schema import Actor, ReplaySchema
+from porl_ros.replay.writer import ReplayWriter
+
+__all__ = [
+    "Actor",
+    "Batch",
+    "Chunk",
+    "Episode",
+    "ReplayError",
+    "ReplayMemory",
+    "ReplayReader",
+    "ReplaySchema",
+    "ReplayWriter",
+    "read_store",
+]

@@ -1,0 +1,66 @@
+"""Everything that can be wrong with a replay store, by name."""
+
+from porl_ros import errors
+
+__all__ = [
+    "ContractMismatch",
+    "CorruptSegment",
+    "InvalidName",
+    "NewerFormat",
+    "RecordingStopped",
+    "ReplayError",
+    "RunExists",
+    "RunLocked",
+    "StoreFormatError",
+    "StoreMissing",
+    "StoreNotWritable",
+    "WriterClosed",
+]
+
+
+class ReplayError(errors.PorlError):
+    """Base of all errors of the replay room."""
+
+
+class InvalidName(ReplayError, ValueError):
+    """A robot or run name that may not become a folder name."""
+
+
+class StoreFormatError(ReplayError):
+    """The folder is not a replay store, or its description cannot be trusted."""
+
+
+class StoreMissing(StoreFormatError):
+    """There is no store at this path (yet)."""
+
+
+class NewerFormat(StoreFormatError):
+    """The store was written by a newer release."""
+
+
+class StoreNotWritable(ReplayError):
+    """The store's folder cannot be created or written."""
+
+
+class ContractMismatch(ReplayError, errors.ContractMismatch):
+    """The store holds data of another robot contract."""
+
+
+class RunLocked(ReplayError):
+    """Another writer holds this run."""
+
+
+class RunExists(ReplayError):
+    """The run was recorded before; a run lives in one writer and is never appended to."""
+
+
+class CorruptSegment(ReplayError):
+    """A sealed segment is incomplete or its contents do not match its checksum."""
+
+
+class RecordingStopped(ReplayError):
+    """The disk failed, so rows are no longer recorded."""
+
+
+class WriterClosed(ReplayError):
+    """The writer was closed before this call."""

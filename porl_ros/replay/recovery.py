@@ -1,0 +1,134 @@
+"""From journal to segment: the same steps when a writer seals and when a crash is cleared up."""
+
+import contextlib
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from porl_ros.replay.errors import CorruptSegment, RunLocked
+from porl_ros.replay.journal import FILE_HEADER_SIZE, JournalTail, holds_block
+from porl_ros.replay.layout import (
+    RunFolder,
+    drop_temporaries,
+    names_in,
+    set_aside,
+    sync_folder,
+)
+from porl_ros.replay.schema import Records, ReplaySchema, RunIdentity
+from porl_ros.replay.segment import load_segment, write_segment
+
+log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def run_lock(folder: RunFolder) -> Iterator[None]:
+    """Hold a run as its only writer; the system lets go when the process dies, however it dies.
+
+    Raises RunLocked if another writer has it.
+    """
+    descriptor = os.open(folder.lock, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunLocked(
+                f"run: {folder.path} is held by another writer; stop it, or leave `run` out to "
+                "record a new run"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def recover_robot(store: Path, schema: ReplaySchema, robot: str) -> None:
+    """Seal what this robot's dead writers left open. A run that cannot be recovered is left as
+    it is, and reported: it must not stop a robot from recording the next one."""
+    for run in names_in(store / "writers" / robot):
+        folder = RunFolder(store, robot, run)
+        if not folder.journal.is_dir():
+            continue
+        try:
+            with run_lock(folder):
+                recover_run(folder, RunIdentity(schema, robot, run))
+        except RunLocked:
+            continue
+        except OSError as error:
+            log.error("replay: run %s/%s stays unrecovered: %s", robot, run, error)
+
+
+def recover_run(folder: RunFolder, identity: RunIdentity) -> None:
+    """Seal every journal of a run that nobody writes; call with its lock held. Raises OSError."""
+    drop_temporaries(folder.segments)
+    journals = folder.journal_rows()
+    for first_row in journals:
+        seal_journal(folder, identity, first_row, over=first_row == journals[-1])
+
+
+def seal_journal(folder: RunFolder, identity: RunIdentity, first_row: int, over: bool) -> None:
+    """Turn one journal, to which nobody writes any more, into a segment, and drop it.
+
+    `over`: it is the last of its run, so its end may be torn, and an episode that is still open
+    was cut: its last row is marked truncated. Raises OSError; the journal is then still there.
+    """
+    path = folder.wal(first_row)
+    records, damaged = _read_journal(path, identity, first_row, over)
+    if records and not _is_sealed(folder, identity, records):
+        write_segment(folder, identity, mark_truncated(records, over))
+    if damaged:
+        aside = set_aside(path)
+        log.error(
+            "replay: %s was damaged; %d rows before the damage were kept, the file is now %s",
+            path,
+            len(records.rows) if records else 0,
+            aside.name,
+        )
+    else:
+        path.unlink()
+        sync_folder(path.parent)
+
+
+def _read_journal(
+    path: Path, identity: RunIdentity, first_row: int, over: bool
+) -> tuple[Records | None, bool]:
+    """The valid prefix (None if empty), and whether what follows is more than a torn end."""
+    tail = JournalTail(path, identity, first_row)
+    try:
+        records, unread = tail.read(), tail.unread()
+        torn = over and not holds_block(unread, identity)
+        if not tail.recognised:  # a crash can cut the header short, but nothing can follow that
+            torn = over and len(unread) <= FILE_HEADER_SIZE
+        if unread and torn:
+            log.info("replay: %s ends in %d torn bytes, dropped", path, len(unread))
+        return records, bool(unread) and not torn
+    finally:
+        tail.close()
+
+
+def _is_sealed(folder: RunFolder, identity: RunIdentity, records: Records) -> bool:
+    """Whether a good segment holds these rows already (a crash came before its journal went)."""
+    try:
+        sealed = load_segment(folder, identity, records.first_row)
+        if sealed.next_row >= records.next_row and sealed.next_final >= records.next_final:
+            return True
+        reason = "it is shorter than its journal"
+    except FileNotFoundError:
+        return False
+    except CorruptSegment as error:
+        reason = str(error)
+    aside = set_aside(folder.segment(records.first_row))
+    log.error("replay: segment %s set aside and sealed again: %s", aside, reason)
+    return False
+
+
+def mark_truncated(records: Records, over: bool) -> Records:
+    """Set `truncated` on rows whose episode was closed later, and on those whose never was."""
+    rows = records.rows.copy()
+    closed = records.finals["row"][records.finals["truncated"] != 0] - records.first_row
+    rows["truncated"][closed[(closed >= 0) & (closed < len(rows))]] = 1
+    cut = np.append(rows["episode"][:-1] != rows["episode"][1:], over)[: len(rows)]
+    rows["truncated"][cut & (rows["terminated"] == 0)] = 1
+    return records._replace(rows=rows)
