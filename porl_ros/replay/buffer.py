@@ -59,7 +59,7 @@ class RowValidator:
 def _vector(field: str, value: object, shape: tuple[int, ...]) -> np.ndarray:
     try:
         vector = np.asarray(value, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeWarning) as error:
         raise ValueError(f"{field}: not an array of numbers ({error})") from None
     if vector.shape != shape:
         raise ValueError(f"{field}: shape {vector.shape}, expected {shape}")

@@ -35,6 +35,7 @@ class Flusher:
         self._folder, self._identity, self._take = folder, identity, take
         self._interval, self._segment_rows = interval, segment_rows
         self._journal = self._new_journal()
+        self._full: JournalWriter | None = None  # complete, and sealed once rows follow it
         self._wake, self._progress = threading.Event(), threading.Condition()
         self._closing = False
         self._sealer = ThreadPoolExecutor(1, thread_name_prefix="replay-seal")
@@ -62,7 +63,9 @@ class Flusher:
         self._closing = True
         self._wake.set()
         self._thread.join()
-        self._seal_later(self._journal, over=True)
+        self._seal_full(over=self._journal.rows == 0)
+        self._journal.close()
+        self._seal_later(self._journal, newest=True, over=True)
         self._sealer.shutdown()
 
     def _run(self) -> None:
@@ -89,21 +92,28 @@ class Flusher:
             with self._progress:
                 self.rows, self.finals = records.next_row, records.next_final
                 self._progress.notify_all()
+        if self._journal.rows:
+            self._seal_full(over=False)
         if self._journal.rows >= self._segment_rows:
             # A new journal first: the next flush goes there and does not wait for the seal
-            full, self._journal = self._journal, self._new_journal()
-            self._seal_later(full, over=False)
+            self._full, self._journal = self._journal, self._new_journal()
+            self._full.close()
+
+    def _seal_full(self, over: bool) -> None:
+        """Not before it is known whether the run goes on: its last row may have been cut off."""
+        if self._full:
+            self._seal_later(self._full, newest=False, over=over)
+            self._full = None
 
     def _new_journal(self) -> JournalWriter:
         path = self._folder.wal(self.rows)
         return JournalWriter(path, self._identity, self.rows, self.finals)
 
-    def _seal_later(self, journal: JournalWriter, over: bool) -> None:
-        journal.close()
-        self._sealer.submit(self._seal, int(journal.path.stem), over)
+    def _seal_later(self, journal: JournalWriter, newest: bool, over: bool) -> None:
+        self._sealer.submit(self._seal, int(journal.path.stem), newest, over)
 
-    def _seal(self, first_row: int, over: bool) -> None:
+    def _seal(self, first_row: int, newest: bool, over: bool) -> None:
         try:
-            seal_journal(self._folder, self._identity, first_row, over)
+            seal_journal(self._folder, self._identity, first_row, newest, over)
         except Exception as error:  # noqa: BLE001  the journal has the rows; recovery seals them
             log.error("replay: run %s: not sealed: %s", self._identity.name, error)

@@ -63,44 +63,48 @@ def recover_robot(store: Path, schema: ReplaySchema, robot: str) -> None:
 def recover_run(folder: RunFolder, identity: RunIdentity) -> None:
     """Seal every journal of a run that nobody writes; call with its lock held. Raises OSError."""
     drop_temporaries(folder.segments)
-    journals = folder.journal_rows()
-    for first_row in journals:
-        seal_journal(folder, identity, first_row, over=first_row == journals[-1])
+    sealed = max(folder.segment_rows(), default=-1)
+    newest = over = True
+    for first_row in reversed(folder.journal_rows()):
+        if sealed > first_row:  # an earlier recovery was cut short
+            newest = over = False
+        rows = seal_journal(folder, identity, first_row, newest, over)
+        newest, over = False, over and not rows
 
 
-def seal_journal(folder: RunFolder, identity: RunIdentity, first_row: int, over: bool) -> None:
-    """Turn one journal, to which nobody writes any more, into a segment, and drop it.
+def seal_journal(
+    folder: RunFolder, identity: RunIdentity, first_row: int, newest: bool, over: bool
+) -> int:
+    """Turn one journal, to which nobody writes any more, into a segment, and drop it; its rows.
 
-    `over`: it is the last of its run, so its end may be torn, and an episode that is still open
-    was cut: its last row is marked truncated. Raises OSError; the journal is then still there.
+    `newest`: its end may be torn (an older one was complete before the next was begun). `over`:
+    no rows follow, so an episode still open was cut, and its last row is marked truncated. Raises
+    OSError; the journal is then still there.
     """
     path = folder.wal(first_row)
-    records, damaged = _read_journal(path, identity, first_row, over)
+    records, damaged = _read_journal(path, identity, first_row, newest)
+    rows = len(records.rows) if records else 0
     if records and not _is_sealed(folder, identity, records):
         write_segment(folder, identity, mark_truncated(records, over))
     if damaged:
-        aside = set_aside(path)
-        log.error(
-            "replay: %s was damaged; %d rows before the damage were kept, the file is now %s",
-            path,
-            len(records.rows) if records else 0,
-            aside.name,
-        )
+        aside = set_aside(path).name
+        log.error("replay: %s was damaged: %d rows kept, the file is now %s", path, rows, aside)
     else:
         path.unlink()
         sync_folder(path.parent)
+    return rows
 
 
 def _read_journal(
-    path: Path, identity: RunIdentity, first_row: int, over: bool
+    path: Path, identity: RunIdentity, first_row: int, newest: bool
 ) -> tuple[Records | None, bool]:
     """The valid prefix (None if empty), and whether what follows is more than a torn end."""
     tail = JournalTail(path, identity, first_row)
     try:
         records, unread = tail.read(), tail.unread()
-        torn = over and not holds_block(unread, identity)
+        torn = newest and not holds_block(unread, identity)
         if not tail.recognised:  # a crash can cut the header short, but nothing can follow that
-            torn = over and len(unread) <= FILE_HEADER_SIZE
+            torn = newest and len(unread) <= FILE_HEADER_SIZE
         if unread and torn:
             log.info("replay: %s ends in %d torn bytes, dropped", path, len(unread))
         return records, bool(unread) and not torn

@@ -1,0 +1,174 @@
+"""Damaged, missing and foreign files: a named error or a defined recovery, never a wrong row."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from replay_rows import SCHEMA, check_rows, log_rows
+
+from porl_ros.replay import ReplayReader, ReplayWriter, read_store
+from porl_ros.replay.errors import ReplayError
+
+CASES = int(os.environ.get("PORL_REPLAY_DAMAGES", "150"))
+ROWS = 75  # two segments of 30 and a journal of three blocks of 5
+
+
+@pytest.fixture(scope="module")
+def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store as a crash leaves it: sealed segments and an open journal."""
+    store = tmp_path_factory.mktemp("crashed") / "store"
+    with ReplayWriter(store, SCHEMA, "arm", "one", 60.0, 30) as writer:
+        for _ in range(ROWS // 5):
+            log_rows(writer, 5)
+            writer.flush()
+        writer._flusher._sealer.submit(int).result()  # seals come in order: both are done
+        copy = store.with_name("copy")
+        shutil.copytree(store, copy)
+    assert len(list(copy.glob("writers/*/*/segments/*"))) == 2
+    assert check_rows(read_store(copy)) == ROWS
+    return copy
+
+
+def files_of(store: Path) -> list[Path]:
+    return sorted(path for path in store.rglob("*") if path.is_file())
+
+
+def damage(path: Path, random: np.random.Generator) -> str:
+    """Do one kind of harm to a file; which."""
+    data = bytearray(path.read_bytes())
+    kind = str(random.choice(["flip", "truncate", "zero", "remove", "extend", "swap"]))
+    at = int(random.integers(max(1, len(data))))
+    if kind == "remove":
+        path.unlink()
+        return kind
+    if kind == "flip" and data:
+        data[at] ^= 1 << int(random.integers(8))
+    elif kind == "truncate":
+        del data[at:]
+    elif kind == "zero":
+        data[at : at + 64] = bytes(len(data[at : at + 64]))
+    elif kind == "extend":
+        data += random.bytes(40)
+    else:
+        data[:at] = data[len(data) - at :]
+    path.write_bytes(data)
+    return kind
+
+
+def read_or_error(store: Path) -> int:
+    """How many rows are readable, all of them right; none with a named error."""
+    try:
+        return check_rows(read_store(store), cut=True)
+    except ReplayError:
+        return 0
+
+
+def test_damage_is_never_read_as_rows(crashed):
+    random = np.random.default_rng(1)
+    # Journals and descriptions are few among the files: draw them as often as the arrays
+    groups = [list(crashed.rglob("*.wal")), list(crashed.rglob("zarr.json")), files_of(crashed)]
+    readable = []
+    for case in range(CASES):
+        group = groups[case % len(groups)]
+        path = group[int(random.integers(len(group)))]
+        intact = path.read_bytes()
+        damage(path, random)
+        readable.append(read_or_error(crashed))
+        path.write_bytes(intact)
+    assert check_rows(read_store(crashed)) == ROWS
+    assert 0 < np.mean(readable) < ROWS
+
+
+def test_a_writer_recovers_around_damage(crashed, tmp_path):
+    random = np.random.default_rng(2)
+    for case in range(max(20, CASES // 10)):
+        store = tmp_path / str(case)
+        shutil.copytree(crashed, store)
+        files = files_of(store) if case % 2 else list(store.rglob("*.wal"))
+        damage(files[int(random.integers(len(files)))], random)
+        before = read_or_error(store)
+        try:
+            with ReplayWriter(store, SCHEMA, "arm", "two") as writer:
+                log_rows(writer, 3)
+        except ReplayError:
+            continue  # the root: refused, and nothing touched
+        assert check_rows(read_store(store), cut=True) == before + 3
+        shutil.rmtree(store)
+
+
+def test_damage_inside_a_journal_is_kept_aside(crashed, tmp_path, caplog):
+    store = Path(shutil.copytree(crashed, tmp_path / "store"))
+    (journal,) = store.rglob("*.wal")
+    data = bytearray(journal.read_bytes())
+    data[len(data) // 2] ^= 1
+    journal.write_bytes(data)
+    ReplayWriter(store, SCHEMA, "arm").close()
+    assert "was damaged" in caplog.text
+    assert (journal.parent / f"{journal.name}.damaged").read_bytes() == data
+    assert check_rows(read_store(store), cut=True) == 65
+
+
+def test_a_torn_end_is_dropped(crashed, tmp_path):
+    store = Path(shutil.copytree(crashed, tmp_path / "store"))
+    (journal,) = store.rglob("*.wal")
+    os.truncate(journal, journal.stat().st_size - 1)
+    reader = ReplayReader(store)
+    assert check_rows(reader.poll()) == 70
+    ReplayWriter(store, SCHEMA, "arm").close()
+    assert reader.poll() == []
+    assert not list(store.rglob("*.wal*"))
+
+
+def test_a_torn_block_is_waited_for(crashed, tmp_path):
+    store = Path(shutil.copytree(crashed, tmp_path / "store"))
+    (journal,) = store.rglob("*.wal")
+    data = journal.read_bytes()
+    chunks, reader = [], None
+    for size in range(0, len(data) + 1, 7):
+        journal.write_bytes(data[:size])
+        reader = reader or ReplayReader(store)
+        chunks += reader.poll()
+    journal.write_bytes(data)
+    assert check_rows(chunks + reader.poll()) == ROWS
+
+
+def test_a_damaged_segment_is_left_out_and_named(crashed, tmp_path):
+    store = Path(shutil.copytree(crashed, tmp_path / "store"))
+    (store / "writers/arm/one/segments/000000000000/reward/c.0").unlink()
+    reader = ReplayReader(store)
+    assert check_rows(reader.poll()) == ROWS - 30
+    assert "segment:" in reader.faults[0]
+    assert "rows 0 to 29 of arm/one are lost" in reader.faults[1]
+
+
+def test_a_damaged_segment_whose_journal_is_left_is_sealed_again(crashed, tmp_path):
+    store = Path(shutil.copytree(crashed, tmp_path / "store"))
+    (journal,) = store.rglob("*.wal")
+    data = journal.read_bytes()
+    ReplayWriter(store, SCHEMA, "arm").close()
+    journal.write_bytes(data)  # as if the crash had come between rename and removal
+    assert check_rows(read_store(store), cut=True) == ROWS
+    chunk = store / "writers/arm/one/segments/000000000060/action/c.0.0"
+    chunk.write_bytes(chunk.read_bytes()[:-1])
+    assert check_rows(read_store(store), cut=True) == ROWS
+    ReplayWriter(store, SCHEMA, "arm").close()
+    assert check_rows(read_store(store), cut=True) == ROWS
+    assert not list(store.rglob("*.wal"))
+
+
+def test_foreign_files_are_not_rows(crashed, tmp_path):
+    store = Path(shutil.copytree(crashed, tmp_path / "store"))
+    run = store / "writers/arm/one"
+    (run / "journal/000000000200.wal").write_bytes(b"shopping list")
+    (run / "segments/000000000300").mkdir()
+    (run / "segments/notes").mkdir()
+    shutil.copytree(run / "segments/000000000000", run / "segments/000000000400")
+    shutil.copytree(run, store / "writers/arm/copied")
+    (store / "writers/readme.txt").touch()
+    reader = ReplayReader(store)
+    assert check_rows(reader.poll()) == ROWS
+    assert len(reader.faults) > 3
+    ReplayWriter(store, SCHEMA, "arm").close()
+    assert check_rows(read_store(store), cut=True) == ROWS
