@@ -115,7 +115,7 @@ class RunTail:
         confirmed = False
         for _ in range(ATTEMPTS):
             following = self._following()
-            records = self._journal.read() if self._journal else None
+            records = self._read_journal()
             if records is not None or following is None:
                 return records
             if following > self._row and not confirmed:
@@ -127,6 +127,18 @@ class RunTail:
             except FileNotFoundError:
                 self._list()
         return None
+
+    def _read_journal(self) -> Records | None:
+        records = self._journal.read() if self._journal else None
+        if records is None and self._journal and self._journal.removed:
+            self.close()
+        return records
+
+    def close(self) -> None:
+        """Let go of the open journal, if there is one."""
+        if self._journal:
+            self._journal.close()
+            self._journal = None
 
     def _list(self) -> None:
         # Journals first: what is sealed between the two listings is then in one of them
@@ -147,8 +159,7 @@ class RunTail:
                 records = journal.read() or records
         if first_row > self._row:
             self._report(f"rows {self._row} to {first_row - 1} of {self._identity.name} are lost")
-        if self._journal:
-            self._journal.close()
+        self.close()
         self._source, self._journal = first_row, journal
         return records
 

@@ -123,10 +123,12 @@ class JournalTail:
         self._identity, self._first_row = identity, first_row
         self._next: tuple[int, int] | None = None  # numbers the next block must begin with
         self._offset = 0
+        self.removed = False  # at the last read: sealed and unlinked, so nothing more will come
 
     def read(self) -> Records | None:
         """The whole blocks that were added since the last call, or None."""
-        size = os.fstat(self._descriptor).st_size
+        status = os.fstat(self._descriptor)
+        size, self.removed = status.st_size, status.st_nlink == 0
         if size <= self._offset:
             return None
         data = os.pread(self._descriptor, size - self._offset, self._offset)

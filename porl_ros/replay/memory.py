@@ -88,8 +88,9 @@ class ReplayMemory:
         """
         if self._expected.get(chunk.run, chunk.first_row) != chunk.first_row:
             self._open.pop(chunk.run, None)  # rows are missing in between
+        # By where in the chunk their rows are; -1: the last row before it
         finals = {int(final["row"]) - chunk.first_row: final for final in chunk.finals}
-        completed = [self._finish(chunk.run, final) for at, final in finals.items() if at < 0]
+        completed = [self._finish(chunk.run, finals[-1])] if -1 in finals else []
         rows = chunk.rows
         ends = set(np.flatnonzero(np.diff(rows["episode"])) + 1)
         ends |= {at + 1 for at in finals if 0 <= at < len(rows)} | {len(rows)}

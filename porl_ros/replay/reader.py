@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Self
 
 from porl_ros.replay.errors import StoreMissing
 from porl_ros.replay.follow import Chunk, FolderWatch, RunTail
@@ -71,6 +72,17 @@ class ReplayReader:
         """What could not be read, a sentence each."""
         return [fault for tail in self._tails.values() for fault in tail.faults]
 
+    def close(self) -> None:
+        """Close the journals that are open (one for each running run). Harmless when repeated."""
+        for tail in self._tails.values():
+            tail.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def _discover(self) -> None:
         if self._watch.changed():
             if not self._is_there():
@@ -105,4 +117,5 @@ class ReplayReader:
 
 def read_store(store: Path, contract_hash: str | None = None) -> list[Chunk]:
     """Everything in a store, once, runs in the order of their names. Raises as ReplayReader."""
-    return ReplayReader(store, contract_hash).poll()
+    with ReplayReader(store, contract_hash) as reader:
+        return reader.poll()

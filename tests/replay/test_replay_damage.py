@@ -10,8 +10,13 @@ from replay_rows import SCHEMA, check_rows, log_rows
 
 from porl_ros.replay import ReplayReader, ReplayWriter, read_store
 from porl_ros.replay.errors import ReplayError
+from porl_ros.replay.journal import JournalWriter
+from porl_ros.replay.layout import RunFolder
+from porl_ros.replay.recovery import run_lock, seal_journal
+from porl_ros.replay.schema import Records, RunIdentity
 
 CASES = int(os.environ.get("PORL_REPLAY_DAMAGES", "150"))
+IDENTITY = RunIdentity(SCHEMA, "arm", "one")
 ROWS = 75  # two segments of 30 and a journal of three blocks of 5
 
 
@@ -156,6 +161,25 @@ def test_a_damaged_segment_whose_journal_is_left_is_sealed_again(crashed, tmp_pa
     ReplayWriter(store, SCHEMA, "arm").close()
     assert check_rows(read_store(store), cut=True) == ROWS
     assert not list(store.rglob("*.wal"))
+
+
+def test_a_recovery_that_was_cut_short_is_taken_up(crashed, tmp_path):
+    store = Path(shutil.copytree(crashed, tmp_path / "store"))
+    journals = store / "writers/arm/one/journal"
+    earlier = JournalWriter(journals / "000000000030.wal", IDENTITY, 30, 4)
+    for chunk in read_store(store)[1:2]:
+        earlier.append(Records(30, 4, chunk.rows, chunk.finals))
+    earlier.close()
+    shutil.rmtree(store / "writers/arm/one/segments/000000000030")
+    (store / "writers/arm/one/segments/.000000000060.tmp").mkdir()
+    with run_lock(RunFolder(store, "arm", "one")):
+        seal_journal(RunFolder(store, "arm", "one"), IDENTITY, 60, True, True)
+    ReplayWriter(store, SCHEMA, "arm").close()
+    assert not list(store.rglob("*.wal"))
+    assert not list(store.rglob("*.tmp"))
+    chunks = read_store(store)
+    assert check_rows(chunks[:2]) == 60  # row 59 is not marked: its episode goes on
+    assert check_rows(chunks, cut=True) == ROWS
 
 
 def test_foreign_files_are_not_rows(crashed, tmp_path):

@@ -137,7 +137,9 @@ def test_a_new_episode_number_cuts_the_old_one():
 def test_a_final_of_rows_never_seen_is_ignored():
     memory, chunk = make_memory(), make_chunk(0, 7)
     assert memory.extend(Chunk("arm/a", 7, chunk.rows[:0], chunk.finals)) == []
-    assert memory.size == 0
+    memory.extend(make_chunk(7, 3))
+    assert memory.extend(Chunk("arm/a", 10, chunk.rows[:0], chunk.finals)) == []
+    assert memory.size == 2
 
 
 def test_runs_may_be_interleaved():

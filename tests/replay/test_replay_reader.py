@@ -1,5 +1,6 @@
 """The reader follows growing runs: every row once, in order, whatever the writer does meanwhile."""
 
+import os
 import shutil
 import threading
 import time
@@ -128,6 +129,20 @@ def test_a_vanished_store_is_waited_for(store, open_writer, caplog):
     checked._contract_hash, checked._vanished, checked._watch._seen = "c0ffee", True, None
     with pytest.raises(ContractMismatch):
         checked.poll()
+
+
+def test_finished_runs_hold_no_files_open(store, open_writer):
+    open_writer().close()
+    reader = ReplayReader(store)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        with open_writer() as writer:
+            log_rows(writer, 10)
+            writer.flush()
+            reader.poll()
+        reader.poll()
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert reader.rows_read == 50
 
 
 def test_an_idle_poll_is_cheap(store, open_writer):
