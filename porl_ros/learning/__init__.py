@@ -1,0 +1,1 @@
+"""Behaviour cloning, critics from scratch, and PORL. Pure torch: no ROS, no simulator."""

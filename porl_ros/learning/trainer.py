@@ -1,0 +1,185 @@
+"""From transitions to policies: the stages of PORL, and the books of what was done in them.
+
+The trainer is fed transitions in order and told to work. It knows no ROS, no clock and no disk;
+fine-tuning nodes, the Gymnasium loop and tests drive the same object.
+"""
+
+from collections import deque
+from enum import StrEnum
+from typing import NamedTuple
+
+import numpy as np
+
+from porl_ros.learning.config import PorlConfig
+from porl_ros.learning.porl import Porl
+from porl_ros.policy.network import Actor
+from porl_ros.replay.memory import Batch, Episode, ReplayMemory
+from porl_ros.replay.reader import Chunk
+
+HELD_OUT = 10  # every tenth episode of the pre-sample stage measures the critics and trains none
+
+
+class Stage(StrEnum):
+    """Where fine-tuning is."""
+
+    WAITING = "waiting"
+    PRESAMPLE = "pre-sample"
+    WARMUP = "critic warm-up"
+    ONLINE = "online"
+    FINISHED = "finished"
+
+
+class Progress(NamedTuple):
+    """A snapshot for people and plots; immutable, so any thread may read it."""
+
+    stage: Stage
+    done: int  # of `total` units of the stage: environment steps, or updates while warming up
+    total: int
+    env_steps: int
+    gradient_steps: int
+    episodes: int
+    recent_success: float  # of the last `anchor_window` episodes; NaN before the first
+    base_success: float  # of the frozen policy as it explored in the pre-sample stage
+    utd: float  # critic updates per environment step since updates began
+    anchor: float
+    critic_loss: float
+    actor_loss: float
+    value: float  # mean Q of the last critic batch
+
+
+class Trainer:
+    """One fine-tuning run. One thread feeds and works; `progress` may be read by others."""
+
+    def __init__(self, actor: Actor, config: PorlConfig, seed: int, device="cpu", value_range=None):
+        self.config = config
+        self.porl = Porl(actor, config, seed, device, value_range)
+        self.memory = ReplayMemory(
+            actor.observation_size, actor.action_size, config.memory_capacity, config.discount, seed
+        )
+        self.env_steps = self.episodes = 0
+        self._warmed = 0
+        self._owed = self._paid_for = 0
+        self._recent: deque[bool] = deque(maxlen=config.anchor_window)
+        self._base_outcomes: list[bool] = []
+        self._losses = {"critic": float("nan"), "actor": float("nan"), "value": float("nan")}
+
+    @property
+    def stage(self) -> Stage:
+        """Follows from the counters alone."""
+        if self.env_steps == 0:
+            return Stage.WAITING
+        if self.env_steps < self.config.presample_steps:
+            return Stage.PRESAMPLE
+        if self._warmed < self._warmup_total:
+            return Stage.WARMUP
+        finished = self.env_steps >= self.config.total_steps and not self._owed
+        return Stage.FINISHED if finished else Stage.ONLINE
+
+    def feed(self, chunk: Chunk, learn: bool = True) -> list[Episode]:
+        """Take in transitions; each, once online, is owed `utd` updates unless `learn` is False.
+
+        Returns the episodes that it completed.
+        """
+        online = self.stage in (Stage.ONLINE, Stage.FINISHED) or self._starts_online
+        self.env_steps += len(chunk.rows)
+        if online and learn:
+            self._owed += self.config.utd * len(chunk.rows)
+            self._paid_for += len(chunk.rows)
+        episodes = self.memory.extend(chunk)
+        for episode in episodes:
+            self.episodes += 1
+            self._recent.append(episode.success)
+            if not online:
+                self._base_outcomes.append(episode.success)
+        return episodes
+
+    def work(self, updates: int) -> int:
+        """Do up to `updates` of the critic updates that are due; returns how many were done."""
+        if self.memory.size == 0:
+            return 0
+        done = 0
+        while done < updates and self.stage is Stage.WARMUP:
+            self._warm_up()
+            done += 1
+        while done < updates and self._owed:
+            self._online_update()
+            done += 1
+        return done
+
+    def forgive(self, keep: int) -> int:
+        """Give up owed updates beyond `keep`, for a learner that cannot follow; returns how many."""
+        forgiven = max(0, self._owed - keep)
+        self._owed -= forgiven
+        return forgiven
+
+    @property
+    def owed(self) -> int:
+        """Updates that the transitions so far have earned and that are not done yet."""
+        return self._owed + (self._warmup_total - self._warmed if self.stage is Stage.WARMUP else 0)
+
+    @property
+    def base_success(self) -> float:
+        """Success of the frozen policy in the pre-sample stage; NaN without one."""
+        return float(np.mean(self._base_outcomes)) if self._base_outcomes else float("nan")
+
+    @property
+    def anchor(self) -> float:
+        """Fades, as recent success rises from the base's to 1, geometrically to its final weight."""
+        first, last = self.config.anchor, self.config.anchor_final
+        base = self.base_success
+        if first == 0.0 or not self._recent or np.isnan(base) or base >= 1.0:
+            return first
+        gained = (float(np.mean(self._recent)) - base) / (1.0 - base)
+        return float(first + np.clip(gained, 0.0, 1.0) * (last - first))
+
+    @property
+    def progress(self) -> Progress:
+        """What there is to show."""
+        done, total = self._stage_progress()
+        updates = self.porl.critic_updates - self._warmed
+        return Progress(
+            stage=self.stage,
+            done=done,
+            total=total,
+            env_steps=self.env_steps,
+            gradient_steps=self.porl.critic_updates,
+            episodes=self.episodes,
+            recent_success=float(np.mean(self._recent)) if self._recent else float("nan"),
+            base_success=self.base_success,
+            utd=updates / self._paid_for if self._paid_for else 0.0,
+            anchor=self.anchor,
+            critic_loss=self._losses["critic"],
+            actor_loss=self._losses["actor"],
+            value=self._losses["value"],
+        )
+
+    @property
+    def _starts_online(self) -> bool:
+        return self.config.presample_steps == 0 and self._warmup_total == 0
+
+    @property
+    def _warmup_total(self) -> int:
+        return self.config.warmup_mc_updates + self.config.warmup_td_updates
+
+    def _stage_progress(self) -> tuple[int, int]:
+        if self.stage is Stage.WARMUP:
+            return self._warmed, self._warmup_total
+        if self.stage in (Stage.WAITING, Stage.PRESAMPLE):
+            return self.env_steps, self.config.presample_steps or self.config.total_steps
+        return self.env_steps, self.config.total_steps
+
+    def _warm_up(self) -> None:
+        monte_carlo = self._warmed < self.config.warmup_mc_updates
+        batch = self._sample(finished_only=monte_carlo)
+        self._losses["critic"] = self.porl.update_critics(batch, monte_carlo)
+        self._warmed += 1
+
+    def _online_update(self) -> None:
+        batch = self._sample()
+        self._losses["critic"] = self.porl.update_critics(batch)
+        if self.porl.critic_updates % self.config.actor_delay == 0:
+            self._losses["actor"] = self.porl.update_actor(batch, self.anchor)
+        self._owed -= 1
+
+    def _sample(self, finished_only: bool = False) -> Batch:
+        return self.memory.sample(self.config.batch_size, self.config.success_share, finished_only)

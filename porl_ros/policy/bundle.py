@@ -1,0 +1,198 @@
+"""Policy bundles: immutable folders with `weights.safetensors` and `manifest.json`. No pickle.
+
+A bundle is written under a temporary name, synced, and renamed: it is there whole or not at all.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from porl_ros.errors import ContractMismatch, PorlError
+from porl_ros.policy.network import Actor
+from porl_ros.robot.config import RobotConfig, contract_hash, first_difference
+from porl_ros.robot.observation import ObservationAssembler, action_names
+
+MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
+MAX_FILE_BYTES = 256 * 2**20  # a policy that is larger is a mistake or an attack
+
+
+class BundleError(PorlError):
+    """A bundle is missing, damaged, or not what it says it is."""
+
+
+class Manifest(BaseModel):
+    """What a bundle says of itself. `env_steps` and `gradient_steps` count this policy's training."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    format_version: Literal[1] = 1
+    version: NonNegativeInt
+    weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    contract_hash: str = Field(pattern=r"^[0-9a-f]{64}$")
+    contract: dict
+    parent: str | None = None
+    observation_size: int = Field(gt=0, le=4096)
+    action_size: int = Field(gt=0, le=256)
+    hidden: tuple[int, ...] = Field(max_length=8)
+    exploration_std: FiniteFloat = Field(ge=0.0, le=2.0)
+    saturation: dict[str, float] = {}
+    env_steps: NonNegativeInt = 0
+    gradient_steps: NonNegativeInt = 0
+    made_by: str
+    made_at: str
+    packages: dict[str, str] = {}
+
+
+class PolicyBundle:
+    """A policy and its manifest, verified."""
+
+    def __init__(self, manifest: Manifest, actor: Actor, path: Path):
+        self.manifest, self.actor, self.path = manifest, actor, path
+
+
+def save_bundle(path: Path, actor: Actor, contract: dict, *, made_by: str, **fields) -> Manifest:
+    """Write a bundle to `path`, which must not exist; `fields` are those of the manifest.
+
+    Raises BundleError when there is something already: bundles are never overwritten.
+    """
+    if path.exists():
+        raise BundleError(f"{path} exists already and bundles are never overwritten; choose another path")
+    weights = save_tensors({k: v.detach().cpu().contiguous() for k, v in actor.state_dict().items()})
+    manifest = Manifest(
+        weights_sha256=hashlib.sha256(weights).hexdigest(),
+        contract_hash=contract_hash(contract),
+        contract=contract,
+        observation_size=actor.observation_size,
+        action_size=actor.action_size,
+        hidden=actor.hidden,
+        made_by=made_by,
+        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        packages=_packages(),
+        **fields,
+    )
+    text = json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True)
+    write_folder(path, {WEIGHTS: weights, MANIFEST: text.encode()})
+    return manifest
+
+
+def load_bundle(path: Path | str, config: RobotConfig | None = None) -> PolicyBundle:
+    """Read and verify a bundle: schema, hash, shapes, finite values, and the contract if given.
+
+    Raises BundleError, or ContractMismatch naming the field that differs.
+    """
+    path = Path(path)
+    manifest = _read_manifest(path)
+    if config is not None and manifest.contract_hash != config.contract_hash:
+        where = first_difference(config.contract, manifest.contract)
+        raise ContractMismatch(
+            f"{path}: this policy was made for another contract than robot config '{config.name}'; "
+            f"the first difference is at {where}"
+        )
+    if config is not None:
+        _check_sizes(manifest, config, path)
+    weights = _read_file(path / WEIGHTS)
+    if hashlib.sha256(weights).hexdigest() != manifest.weights_sha256:
+        raise BundleError(f"{path / WEIGHTS}: does not match its hash in the manifest: damaged or exchanged")
+    return PolicyBundle(manifest, _build_actor(manifest, weights, path), path)
+
+
+def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
+    """Write a folder of files atomically and durably: temporary name, fsync, rename, fsync."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    for name, content in files.items():
+        with open(temporary / name, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    sync_folder(temporary)
+    os.rename(temporary, path)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def saturation(actor: Actor, observations: np.ndarray) -> np.ndarray:
+    """Share of observations for which each action element's mean lies outside the box, (m,).
+
+    Near 1 the element always asks for the border and the learner sees one action only.
+    """
+    with torch.inference_mode():
+        mean = actor(torch.from_numpy(observations.astype(np.float32)))
+    return (mean.abs() > 1.0).float().mean(0).numpy()
+
+
+def _read_manifest(path: Path) -> Manifest:
+    if not path.is_dir():
+        raise BundleError(f"{path}: there is no policy bundle here (a folder with {MANIFEST} and {WEIGHTS})")
+    try:
+        manifest = Manifest.model_validate_json(_read_file(path / MANIFEST))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise BundleError(f"{path / MANIFEST}: {key}: {first['msg']}") from None
+    if contract_hash(manifest.contract) != manifest.contract_hash:
+        raise BundleError(f"{path / MANIFEST}: contract_hash does not match the contract: edited or damaged")
+    return manifest
+
+
+def _check_sizes(manifest: Manifest, config: RobotConfig, path: Path) -> None:
+    expected = ObservationAssembler(config).size, len(action_names(config))
+    if (manifest.observation_size, manifest.action_size) != expected:
+        raise BundleError(
+            f"{path / MANIFEST}: observation_size, action_size = {manifest.observation_size}, "
+            f"{manifest.action_size}; the contract has {expected[0]}, {expected[1]}"
+        )
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise BundleError(f"{path}: is larger than {MAX_FILE_BYTES} bytes and is not read")
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _build_actor(manifest: Manifest, weights: bytes, path: Path) -> Actor:
+    actor = Actor(manifest.observation_size, manifest.action_size, manifest.hidden)
+    try:
+        tensors = load_tensors(weights)
+        actor.load_state_dict(tensors)
+    except (SafetensorError, RuntimeError) as error:
+        raise BundleError(f"{path / WEIGHTS}: does not fit the manifest: {error}") from None
+    if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
+        raise BundleError(f"{path / WEIGHTS}: holds values that are not finite")
+    return actor
+
+
+def _packages() -> dict[str, str]:
+    found = {}
+    for package in ("porl_ros", "torch", "mujoco", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed as a package"
+    return found

@@ -1,0 +1,66 @@
+"""Serving a policy: inference, exploration, and swapping to another bundle between two steps."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from porl_ros.errors import ConfigError
+from porl_ros.policy.bundle import PolicyBundle, load_bundle
+from porl_ros.policy.network import NumpyActor, TorchActor
+from porl_ros.robot.config import RobotConfig
+
+
+def resolve_device(name: str) -> str:
+    """'auto', 'cpu' or 'cuda' -> 'cpu' or 'cuda'. ConfigError for cuda where there is none."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"device = '{name}': must be auto, cpu or cuda")
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise ConfigError("device = 'cuda': torch sees no GPU here; use auto or cpu")
+    return "cuda" if available and name != "cpu" else "cpu"
+
+
+class PolicyRuntime:
+    """The policy that acts. `load` may run in any thread; `act` and `swap` in the control thread.
+
+    Exploration is Gaussian noise in action space with the standard deviation of the bundle, so
+    that what acts is exactly what a gate has judged. Seeded.
+    """
+
+    def __init__(self, config: RobotConfig, device: str = "cpu", explore: bool = True, seed: int = 0):
+        self._config, self._device = config, resolve_device(device)
+        self._rng = np.random.default_rng(seed)
+        self._explore = explore
+        self._bundle: PolicyBundle | None = None
+        self._infer = None
+
+    def load(self, path: Path | str) -> tuple[PolicyBundle, object]:
+        """Read, verify and warm up a bundle, without touching the one that acts."""
+        bundle = load_bundle(path, self._config)
+        on_gpu = self._device != "cpu"
+        infer = TorchActor(bundle.actor, self._device) if on_gpu else NumpyActor(bundle.actor)
+        infer(np.zeros(bundle.manifest.observation_size, np.float32))
+        return bundle, infer
+
+    def swap(self, loaded: tuple[PolicyBundle, object]) -> None:
+        """Let a loaded bundle act from the next step on: two assignments, no waiting."""
+        self._bundle, self._infer = loaded
+
+    @property
+    def version(self) -> int:
+        """Version of the bundle that acts."""
+        return self._bundle.manifest.version
+
+    @property
+    def bundle(self) -> PolicyBundle:
+        """The bundle that acts."""
+        return self._bundle
+
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        """Action (m,) float32 for an observation (k,) float32; may lie outside [-1, 1]."""
+        mean = self._infer(observation)
+        std = self._bundle.manifest.exploration_std if self._explore else 0.0
+        if std == 0.0:
+            return mean
+        return mean + std * self._rng.standard_normal(len(mean), dtype=np.float32)
