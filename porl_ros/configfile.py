@@ -53,7 +53,7 @@ def parse(model: type[Model], content: dict, where: str) -> Model:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        lines = [_explain(model, item) for item in error.errors()]
+        lines = [_explain(model, item, content) for item in error.errors()]
         raise ConfigError(f"{where}:\n  " + "\n  ".join(lines)) from None
 
 
@@ -62,23 +62,32 @@ def load_model(model: type[Model], path: Path) -> Model:
     return parse(model, load_yaml(path), str(path))
 
 
-def _explain(model: type[BaseModel], item: dict) -> str:
-    key = _dotted(item["loc"])
+def _explain(model: type[BaseModel], item: dict, content: dict) -> str:
+    key, value = _dotted(item["loc"], content), item["input"]
     if item["type"] == "extra_forbidden":
         name = str(item["loc"][-1])
         close = get_close_matches(name, sorted(_known_keys(model)), n=1)
         hint = f"did you mean '{close[0]}'?" if close else "remove it"
-        return f"{key} = {item['input']!r}: unknown key; {hint}"
+        return f"{key} = {_short(value)}: unknown key; {hint}"
     if item["type"] == "missing":
         return f"{key}: is required and not given"
     message = item["msg"].removeprefix("Value error, ")
-    return f"{key or 'file'} = {_short(item['input'])}: {message}"
+    if isinstance(value, dict):  # a rule between several keys: the message names the value
+        return f"{key}: {message}" if key else message
+    return f"{key or 'file'} = {_short(value)}: {message}"
 
 
-def _dotted(location: tuple) -> str:
+def _dotted(location: tuple, content: object) -> str:
+    """The key as it stands in the file: pydantic adds the tag by which it chose a model."""
     text = ""
     for part in location:
+        if isinstance(content, dict) and part not in content and part in content.values():
+            continue
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
+        try:
+            content = content[part]
+        except (KeyError, IndexError, TypeError):
+            content = None
     return text.lstrip(".")
 
 

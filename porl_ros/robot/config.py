@@ -19,12 +19,17 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z~/][A-Za-z0-9_/{}~]*$")]
 Vector3 = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
 
+# The controller adds tool.position and target.position to the signals of the sources.
+DERIVED = ("tool", "target")
+
 
 def require_unique(names: list[str] | tuple[str, ...], what: str) -> None:
     """ValueError that names the duplicates."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"{what} must be unique; {', '.join(twice)} stands more than once")
+        raise ValueError(
+            f"{what} must be unique; {', '.join(twice)} stands more than once, rename or remove one"
+        )
 
 
 class Kinematics(StrictModel):
@@ -87,7 +92,7 @@ class Feature(StrictModel):
     signal: str
     minus: str | None = None
     change: bool = False
-    elements: tuple[str, ...] | None = None
+    elements: tuple[str, ...] | None = Field(None, min_length=1)
     transform: Literal["identity", "signed_sqrt"] = "identity"
     scale: FiniteFloat = 1.0
     unit: str = ""
@@ -96,6 +101,7 @@ class Feature(StrictModel):
     def _check(self) -> Self:
         if self.change and self.minus:
             raise ValueError("a feature is either a 'change' or a difference ('minus'), not both")
+        require_unique(self.elements or (), "elements")
         if self.scale == 0.0:
             raise ValueError("scale 0 would erase the feature; give a number other than 0")
         return self
@@ -110,6 +116,9 @@ class Observation(StrictModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         require_unique([source.name for source in self.sources], "names of sources")
+        for source in self.sources:
+            if source.name in DERIVED:
+                raise ValueError(f"the source name '{source.name}' is taken by a derived signal; rename it")
         require_unique([source.topic for source in self.sources], "topics of sources")
         require_unique([feature.name for feature in self.features], "names of features")
         return self
@@ -246,6 +255,7 @@ class RobotConfig(StrictModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        require_unique(self.command_joints, "commanded joints (kinematics.joints, action.gripper.joint)")
         limited, commanded = set(self.safety.joints), set(self.command_joints)
         for joint in sorted(commanded - limited):
             raise ValueError(f"safety.joints: no limits for commanded joint '{joint}'; add them")
@@ -295,9 +305,10 @@ def contract_hash(contract: dict) -> str:
 
 
 def first_difference(ours: object, theirs: object, path: str = "") -> str:
-    """Where two contracts differ first, as `key: ours X, theirs Y`; empty when they do not."""
+    """Where two contracts differ first, as `key: here X, there Y`; empty when they do not."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
-        pairs = [(f"{path}.{k}".lstrip("."), ours.get(k), theirs.get(k)) for k in sorted({*ours, *theirs})]
+        keys = sorted({*ours, *theirs})
+        pairs = [(f"{path}.{k}".lstrip("."), ours.get(k, ABSENT), theirs.get(k, ABSENT)) for k in keys]
     elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
         pairs = [(f"{path}[{i}]", a, b) for i, (a, b) in enumerate(zip(ours, theirs, strict=True))]
     else:
@@ -305,13 +316,23 @@ def first_difference(ours: object, theirs: object, path: str = "") -> str:
     return next((text for key, a, b in pairs if (text := first_difference(a, b, key))), "")
 
 
+class _Absent:
+    """A key that one side does not have; `None` is a value and something else."""
+
+    def __repr__(self) -> str:
+        return "no such key"
+
+
+ABSENT = _Absent()
+
+
 def load_robot(name: str | Path) -> RobotConfig:
-    """Read a robot config and check it against its arm model too (joints, tool site)."""
-    from porl_ros.robot.kinematics import ArmKinematics
+    """Read a robot config and check it against its arm model and its own signals too."""
+    from porl_ros.robot.controller import Controller
 
     config = RobotConfig.load(name)
     try:
-        ArmKinematics(config.kinematics)
+        Controller(config)
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from None
     return config

@@ -38,11 +38,20 @@ class Signals:
         names["last_action"] = action_names(config)
         return cls(names)
 
-    def require(self, signal: str, key: str) -> tuple[str, ...]:
-        """Names of the signal's elements; ConfigError lists what there is."""
+    def require(self, signal: str, key: str, size: int | None = None) -> tuple[str, ...]:
+        """Names of the signal's elements; ConfigError lists what there is (of that `size`)."""
         if signal not in self.names:
-            raise ConfigError(f"{key} = '{signal}': no such signal; have {', '.join(sorted(self.names))}")
-        return self.names[signal]
+            raise ConfigError(f"{key} = '{signal}': no such signal; have {self._listed(size)}")
+        names = self.names[signal]
+        if size is not None and len(names) != size:
+            raise ConfigError(
+                f"{key} = '{signal}': has {len(names)} elements and {size} are needed; "
+                f"take one of {self._listed(size)}"
+            )
+        return names
+
+    def _listed(self, size: int | None) -> str:
+        return ", ".join(sorted(n for n, e in self.names.items() if size is None or len(e) == size))
 
 
 def action_names(config: RobotConfig) -> tuple[str, ...]:
@@ -82,8 +91,8 @@ class _Block:
         elements = signals.require(feature.signal, f"{key}.signal")
         self._select = _selection(feature, elements, key)
         chosen = elements if self._select is None else tuple(elements[i] for i in self._select)
-        if feature.minus and len(signals.require(feature.minus, f"{key}.minus")) != len(elements):
-            raise ConfigError(f"{key}.minus = '{feature.minus}': has another size than {feature.signal}")
+        if feature.minus:
+            signals.require(feature.minus, f"{key}.minus", len(elements))
         self.feature = feature
         self.names = tuple(f"{feature.name}.{element}" for element in chosen)
         self.previous: np.ndarray | None = None

@@ -13,15 +13,15 @@ Values = Mapping[str, np.ndarray]
 def success_function(config: RobotConfig) -> Callable[[Values, Values], bool]:
     """A function (signals now, signals at the begin of the episode) -> success.
 
-    ConfigError when it refers to a signal that the contract does not have.
+    ConfigError when it refers to a signal that the contract does not have, or to no position.
     """
     rule, signals = config.episode.success, Signals.of(config)
     key = "episode.success"
     if isinstance(rule, Inserted):
-        signals.require(rule.tip, f"{key}.tip")
-        signals.require(rule.target, f"{key}.target")
+        signals.require(rule.tip, f"{key}.tip", 3)
+        signals.require(rule.target, f"{key}.target", 3)
         return lambda now, begin: _inserted(rule, now)
-    signals.require(rule.object, f"{key}.object")
+    signals.require(rule.object, f"{key}.object", 3)
     return lambda now, begin: _lifted(rule, now, begin)
 
 
