@@ -21,7 +21,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from porl_ros.errors import ContractMismatch, PorlError
-from porl_ros.policy.network import Actor
+from porl_ros.policy.network import Actor, Width
 from porl_ros.robot.config import RobotConfig, contract_hash, first_difference
 from porl_ros.robot.observation import ObservationAssembler, action_names
 
@@ -46,7 +46,7 @@ class Manifest(BaseModel):
     parent: str | None = None
     observation_size: int = Field(gt=0, le=4096)
     action_size: int = Field(gt=0, le=256)
-    hidden: tuple[int, ...] = Field(max_length=8)
+    hidden: tuple[Width, ...] = Field(max_length=8)
     exploration_std: FiniteFloat = Field(ge=0.0, le=2.0)
     saturation: dict[str, float] = {}
     env_steps: NonNegativeInt = 0
@@ -153,9 +153,16 @@ def _read_manifest(path: Path) -> Manifest:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise BundleError(f"{path / MANIFEST}: {key}: {first['msg']}") from None
-    if contract_hash(manifest.contract) != manifest.contract_hash:
+    if _hash_of(manifest.contract) != manifest.contract_hash:
         raise BundleError(f"{path / MANIFEST}: contract_hash does not match the contract: edited or damaged")
     return manifest
+
+
+def _hash_of(contract: dict) -> str:
+    try:
+        return contract_hash(contract)
+    except ValueError:  # NaN, which no contract of ours holds
+        return ""
 
 
 def _check_sizes(manifest: Manifest, config: RobotConfig, path: Path) -> None:
@@ -177,14 +184,21 @@ def _read_file(path: Path) -> bytes:
 
 
 def _build_actor(manifest: Manifest, weights: bytes, path: Path) -> Actor:
-    actor = Actor(manifest.observation_size, manifest.action_size, manifest.hidden)
+    where = path / WEIGHTS
+    with torch.device("meta"):  # sizes that the manifest only claims take no memory
+        actor = Actor(manifest.observation_size, manifest.action_size, manifest.hidden)
     try:
         tensors = load_tensors(weights)
-        actor.load_state_dict(tensors)
-    except (SafetensorError, RuntimeError) as error:
-        raise BundleError(f"{path / WEIGHTS}: does not fit the manifest: {error}") from None
-    if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
-        raise BundleError(f"{path / WEIGHTS}: holds values that are not finite")
+        actor.load_state_dict(tensors, assign=True)
+    except (SafetensorError, RuntimeError, KeyError) as error:
+        raise BundleError(f"{where}: does not fit the manifest: {error}") from None
+    for name, tensor in tensors.items():
+        if tensor.dtype != torch.float32:
+            raise BundleError(f"{where}: {name} is {tensor.dtype}, must be torch.float32")
+        if not torch.isfinite(tensor).all():
+            raise BundleError(f"{where}: {name} holds values that are not finite")
+    if not (actor.std > 0.0).all():
+        raise BundleError(f"{where}: std holds values that are not above 0")
     return actor
 
 
