@@ -8,7 +8,7 @@ from pydantic import Field
 
 from porl_ros.configfile import StrictModel
 from porl_ros.errors import PorlError
-from porl_ros.policy.network import Actor
+from porl_ros.policy.network import Actor, Width
 
 # Features that hardly vary in a few demonstrations must not be blown up by normalising them.
 MIN_STD = 0.2
@@ -20,7 +20,7 @@ class BcConfig(StrictModel):
     epochs: int = Field(400, ge=1, le=100_000, description="passes over the demonstrations")
     batch_size: int = Field(128, ge=1, le=65_536, description="transitions a gradient step")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="of Adam, falling to 0 (cosine)")
-    hidden: tuple[int, ...] = Field((256, 256), description="widths of the policy's layers")
+    hidden: tuple[Width, ...] = Field((256, 256), description="widths of the policy's layers")
     noise: float = Field(0.0, ge=0, le=1, description="std of noise on normalised observations")
     target_limit: float = Field(
         0.9, gt=0, le=1, description="demonstrated actions are kept within +- this, off the border"

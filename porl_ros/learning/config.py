@@ -9,6 +9,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from porl_ros.configfile import StrictModel
+from porl_ros.policy.network import Width
 
 
 class PorlConfig(StrictModel):
@@ -35,7 +36,7 @@ class PorlConfig(StrictModel):
     discount: float = Field(0.95, ge=0, le=1, description="gamma per control step (m)")
     target_rate: float = Field(0.005, gt=0, le=1, description="tau of the target critics' averaging (w)")
     critics: int = Field(2, ge=1, le=20, description="networks in the ensemble (m)")
-    critic_hidden: tuple[int, ...] = Field((128, 128), description="widths of a critic's layers (m)")
+    critic_hidden: tuple[Width, ...] = Field((128, 128), description="widths of a critic's layers (m)")
     critic_learning_rate: float = Field(3e-4, gt=0, le=1, description="Adam (w)")
     actor_learning_rate: float = Field(3e-4, gt=0, le=1, description="Adam (m)")
     exploration_std: float = Field(

@@ -49,19 +49,23 @@ class Porl:
         device: str = "cpu",
         value_range: tuple[float, float] | None = None,
     ):
-        torch.manual_seed(seed)
         self.config, self.device = config, device
         self._low, self._high = value_range or (-float("inf"), float("inf"))
         self.actor = copy.deepcopy(actor).to(device)
         self.base = copy.deepcopy(actor).to(device).requires_grad_(False)
         sizes = actor.observation_size, actor.action_size
-        self.critics = Critics(*sizes, config.critic_hidden, config.critics).to(device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.critics = Critics(*sizes, config.critic_hidden, config.critics).to(device)
+        # Of its own: who else draws random numbers in this process changes nothing here.
+        self._random = torch.Generator(device).manual_seed(seed)
         self.targets = copy.deepcopy(self.critics).requires_grad_(False)
         self._critic_parameters = list(self.critics.parameters())
         self._target_parameters = list(self.targets.parameters())
         self._critic_optimiser = _adam(self.critics, config.critic_learning_rate)
         self._actor_optimiser = _adam(self.actor, config.actor_learning_rate)
         self.critic_updates = self.actor_updates = 0
+        self.last_value = torch.tensor(float("nan"))  # mean Q of the last critic batch
 
     def update_critics(self, batch: Batch, monte_carlo: bool = False) -> Tensor:
         """One step of all critics towards TD targets, or Monte-Carlo returns; the loss, (1,).
@@ -83,6 +87,7 @@ class Porl:
         with torch.no_grad():
             torch._foreach_lerp_(self._target_parameters, self._critic_parameters, self.config.target_rate)
         self.critic_updates += 1
+        self.last_value = values.detach().mean()
         return loss.detach()
 
     def update_actor(self, batch: Batch, anchor: float) -> Tensor:
@@ -109,8 +114,8 @@ class Porl:
             return self.critics(self._normalise(observation), action).mean(0).cpu().numpy()
 
     def _explore(self, mean: Tensor) -> Tensor:
-        noise = self.config.exploration_std * torch.randn_like(mean)
-        return (mean + noise).clamp(-1.0, 1.0)
+        noise = torch.randn(mean.shape, generator=self._random, device=mean.device)
+        return (mean + self.config.exploration_std * noise).clamp(-1.0, 1.0)
 
     def _normalise(self, observation: Tensor) -> Tensor:
         return (observation - self.base.mean) / self.base.std

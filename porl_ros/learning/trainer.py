@@ -9,14 +9,13 @@ from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.porl import Porl
 from porl_ros.policy.network import Actor
 from porl_ros.replay.memory import Batch, Episode, ReplayMemory
 from porl_ros.replay.reader import Chunk
-
-HELD_OUT = 10  # every tenth episode of the pre-sample stage measures the critics and trains none
 
 
 class Stage(StrEnum):
@@ -61,7 +60,7 @@ class Trainer:
         self._owed = self._paid_for = 0
         self._recent: deque[bool] = deque(maxlen=config.anchor_window)
         self._base_outcomes: list[bool] = []
-        self._losses = {"critic": float("nan"), "actor": float("nan"), "value": float("nan")}
+        self._critic_loss = self._actor_loss = torch.tensor(float("nan"))
 
     @property
     def stage(self) -> Stage:
@@ -76,15 +75,14 @@ class Trainer:
         return Stage.FINISHED if finished else Stage.ONLINE
 
     def feed(self, chunk: Chunk, learn: bool = True) -> list[Episode]:
-        """Take in transitions; each, once online, is owed `utd` updates unless `learn` is False.
+        """Take in transitions; each, while online, is owed `utd` updates unless `learn` is False.
 
         Returns the episodes that it completed.
         """
-        online = self.stage in (Stage.ONLINE, Stage.FINISHED) or self._starts_online
-        self.env_steps += len(chunk.rows)
-        if online and learn:
-            self._owed += self.config.utd * len(chunk.rows)
-            self._paid_for += len(chunk.rows)
+        first, self.env_steps = self.env_steps, self.env_steps + len(chunk.rows)
+        online = self._warmed >= self._warmup_total and first >= self.config.presample_steps
+        if learn:
+            self._owe(first)
         episodes = self.memory.extend(chunk)
         for episode in episodes:
             self.episodes += 1
@@ -124,7 +122,7 @@ class Trainer:
 
     @property
     def anchor(self) -> float:
-        """Fades, as recent success rises from the base's to 1, geometrically to its final weight."""
+        """Fades in proportion, as recent success rises from the base's to 1, to its final weight."""
         first, last = self.config.anchor, self.config.anchor_final
         base = self.base_success
         if first == 0.0 or not self._recent or np.isnan(base) or base >= 1.0:
@@ -148,14 +146,10 @@ class Trainer:
             base_success=self.base_success,
             utd=updates / self._paid_for if self._paid_for else 0.0,
             anchor=self.anchor,
-            critic_loss=self._losses["critic"],
-            actor_loss=self._losses["actor"],
-            value=self._losses["value"],
+            critic_loss=float(self._critic_loss),
+            actor_loss=float(self._actor_loss),
+            value=float(self.porl.last_value),
         )
-
-    @property
-    def _starts_online(self) -> bool:
-        return self.config.presample_steps == 0 and self._warmup_total == 0
 
     @property
     def _warmup_total(self) -> int:
@@ -168,17 +162,27 @@ class Trainer:
             return self.env_steps, self.config.presample_steps or self.config.total_steps
         return self.env_steps, self.config.total_steps
 
+    def _owe(self, first: int) -> None:
+        """Count the rows from number `first` on that lie between pre-sample stage and the end."""
+        if self._warmed < self._warmup_total:
+            return
+        begin = max(first, self.config.presample_steps)
+        rows = max(0, min(self.env_steps, self.config.total_steps) - begin)
+        self._owed += self.config.utd * rows
+        self._paid_for += rows
+
     def _warm_up(self) -> None:
-        monte_carlo = self._warmed < self.config.warmup_mc_updates
+        # Returns are known of finished episodes only; TD can do without.
+        monte_carlo = self._warmed < self.config.warmup_mc_updates and self.episodes > 0
         batch = self._sample(finished_only=monte_carlo)
-        self._losses["critic"] = self.porl.update_critics(batch, monte_carlo)
+        self._critic_loss = self.porl.update_critics(batch, monte_carlo)
         self._warmed += 1
 
     def _online_update(self) -> None:
         batch = self._sample()
-        self._losses["critic"] = self.porl.update_critics(batch)
+        self._critic_loss = self.porl.update_critics(batch)
         if self.porl.critic_updates % self.config.actor_delay == 0:
-            self._losses["actor"] = self.porl.update_actor(batch, self.anchor)
+            self._actor_loss = self.porl.update_actor(batch, self.anchor)
         self._owed -= 1
 
     def _sample(self, finished_only: bool = False) -> Batch:
