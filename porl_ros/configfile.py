@@ -44,7 +44,9 @@ def load_yaml(path: Path) -> dict:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read as YAML: {error}") from None
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: must be a mapping of keys to values, is {type(content).__name__}")
+        raise ConfigError(
+            f"{path}: must be a mapping of keys to values, is {type(content).__name__}"
+        )
     return content
 
 

@@ -1,4 +1,4 @@
-"""Errors that a user can act on. The command line prints their text and leaves with a code, not 0."""
+"""Errors that a user can act on. The command line prints their text and exits with a code."""
 
 
 class PorlError(Exception):

@@ -43,7 +43,9 @@ def clone(
     _check(observations, actions)
     torch.manual_seed(seed)
     x = torch.from_numpy(observations.astype(np.float32))
-    y = torch.from_numpy(np.clip(actions, -config.target_limit, config.target_limit).astype(np.float32))
+    y = torch.from_numpy(
+        np.clip(actions, -config.target_limit, config.target_limit).astype(np.float32)
+    )
     actor = Actor(x.shape[1], y.shape[1], config.hidden)
     actor.set_normalisation(observations.mean(0), np.maximum(observations.std(0), MIN_STD))
     steps = config.epochs * -(-len(x) // config.batch_size)
@@ -63,7 +65,12 @@ def clone(
 
 def _check(observations: np.ndarray, actions: np.ndarray) -> None:
     if len(observations) == 0 or len(observations) != len(actions):
-        raise PorlError(f"{len(observations)} observations and {len(actions)} actions: record demonstrations first")
+        raise PorlError(
+            f"{len(observations)} observations and {len(actions)} actions: "
+            "record demonstrations first"
+        )
     for name, values in (("observations", observations), ("actions", actions)):
         if not np.isfinite(values).all():
-            raise PorlError(f"{name}: {np.count_nonzero(~np.isfinite(values))} values are not finite")
+            raise PorlError(
+                f"{name}: {np.count_nonzero(~np.isfinite(values))} values are not finite"
+            )

@@ -16,54 +16,87 @@ class PorlConfig(StrictModel):
     """Settings of PORL: pre-sample, critic warm-up, online updates."""
 
     presample_steps: int = Field(
-        2000, ge=0, le=1_000_000, description="environment steps of the frozen policy before updates (m)"
+        2000,
+        ge=0,
+        le=1_000_000,
+        description="environment steps of the frozen policy before updates (m)",
     )
     total_steps: int = Field(
-        6000, ge=1, le=100_000_000, description="environment steps in all, the pre-sample stage included"
+        6000,
+        ge=1,
+        le=100_000_000,
+        description="environment steps in all, the pre-sample stage included",
     )
     warmup_mc_updates: int = Field(
-        3000, ge=0, le=1_000_000, description="critic updates on Monte-Carlo returns after pre-sampling (m)"
+        3000,
+        ge=0,
+        le=1_000_000,
+        description="critic updates on Monte-Carlo returns after pre-sampling (m)",
     )
     warmup_td_updates: int = Field(
-        3000, ge=0, le=1_000_000, description="critic updates on TD targets of the frozen policy after that (m)"
+        3000,
+        ge=0,
+        le=1_000_000,
+        description="critic updates on TD targets of the frozen policy after that (m)",
     )
     utd: int = Field(4, ge=1, le=64, description="critic updates per environment step (w)")
     actor_delay: int = Field(2, ge=1, le=64, description="critic updates per actor update (m)")
     batch_size: int = Field(128, ge=1, le=65_536, description="transitions per update (m)")
     success_share: float = Field(
-        0.5, ge=0, le=1, description="share of each batch from successful episodes: rare ones do not drown (m)"
+        0.5,
+        ge=0,
+        le=1,
+        description="share of each batch from successful episodes: rare ones do not drown (m)",
     )
     discount: float = Field(0.95, ge=0, le=1, description="gamma per control step (m)")
-    target_rate: float = Field(0.005, gt=0, le=1, description="tau of the target critics' averaging (w)")
+    target_rate: float = Field(
+        0.005, gt=0, le=1, description="tau of the target critics' averaging (w)"
+    )
     critics: int = Field(2, ge=1, le=20, description="networks in the ensemble (m)")
-    critic_hidden: tuple[Width, ...] = Field((128, 128), description="widths of a critic's layers (m)")
+    critic_hidden: tuple[Width, ...] = Field(
+        (128, 128), description="widths of a critic's layers (m)"
+    )
     critic_learning_rate: float = Field(3e-4, gt=0, le=1, description="Adam (w)")
     actor_learning_rate: float = Field(3e-4, gt=0, le=1, description="Adam (m)")
     exploration_std: float = Field(
         0.25, ge=0, le=2, description="std of the noise on actions, in units of the action box (m)"
     )
     anchor: float = Field(
-        0.1, ge=0, le=100, description="weight of the squared distance to the frozen policy at first (m)"
+        0.1,
+        ge=0,
+        le=100,
+        description="weight of the squared distance to the frozen policy at first (m)",
     )
     anchor_final: float = Field(
         0.005, ge=0, le=100, description="its weight once every recent episode succeeds (m)"
     )
-    anchor_window: int = Field(40, ge=1, le=10_000, description="recent episodes that the fading looks at (m)")
-    box_penalty: float = Field(
-        0.1, ge=0, le=100, description="weight of the squared excess of the mean action outside the box (m)"
+    anchor_window: int = Field(
+        40, ge=1, le=10_000, description="recent episodes that the fading looks at (m)"
     )
-    memory_capacity: int = Field(200_000, ge=1000, le=100_000_000, description="transitions in memory (c)")
-    publish_every: int = Field(50, ge=1, le=100_000, description="environment steps between new bundles (m)")
+    box_penalty: float = Field(
+        0.1,
+        ge=0,
+        le=100,
+        description="weight of the squared excess of the mean action outside the box (m)",
+    )
+    memory_capacity: int = Field(
+        200_000, ge=1000, le=100_000_000, description="transitions in memory (c)"
+    )
+    publish_every: int = Field(
+        50, ge=1, le=100_000, description="environment steps between new bundles (m)"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.total_steps <= self.presample_steps:
             raise ValueError(
-                f"total_steps ({self.total_steps}) must be above presample_steps ({self.presample_steps}), "
-                "or no step is left to learn in"
+                f"total_steps ({self.total_steps}) must be above presample_steps "
+                f"({self.presample_steps}), or no step is left to learn in"
             )
         if self.anchor_final > self.anchor:
-            raise ValueError(f"anchor_final ({self.anchor_final}) must not exceed anchor ({self.anchor})")
+            raise ValueError(
+                f"anchor_final ({self.anchor_final}) must not exceed anchor ({self.anchor})"
+            )
         return self
 
     def without_presample(self) -> "PorlConfig":

@@ -1,5 +1,7 @@
 """The critics: an ensemble of LayerNorm networks, new at the begin of every fine-tuning."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -10,7 +12,9 @@ class Critics(nn.Module):
     A list of networks: on a CPU that is faster than one batched product (measured).
     """
 
-    def __init__(self, observation_size: int, action_size: int, hidden: tuple[int, ...], count: int):
+    def __init__(
+        self, observation_size: int, action_size: int, hidden: tuple[int, ...], count: int
+    ):
         super().__init__()
         sizes = [observation_size + action_size, *hidden]
         self.members = nn.ModuleList(_network(sizes) for _ in range(count))
@@ -23,6 +27,6 @@ class Critics(nn.Module):
 
 def _network(sizes: list[int]) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+    for fan_in, fan_out in pairwise(sizes):
         layers += [nn.Linear(fan_in, fan_out), nn.LayerNorm(fan_out), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(sizes[-1], 1))

@@ -78,14 +78,18 @@ class Porl:
             if monte_carlo:
                 target = returns
             else:
-                value = self.targets(self._normalise(following), self._explore(self.actor(following)))
+                value = self.targets(
+                    self._normalise(following), self._explore(self.actor(following))
+                )
                 target = reward + self.config.discount * (1.0 - terminated) * value.amin(0)
             target = target.clamp(self._low, self._high)
         values = self.critics(self._normalise(observation), action)
         loss = F.mse_loss(values, target.expand_as(values), reduction="sum") / len(reward)
         _step(self._critic_optimiser, loss, "critic")
         with torch.no_grad():
-            torch._foreach_lerp_(self._target_parameters, self._critic_parameters, self.config.target_rate)
+            torch._foreach_lerp_(
+                self._target_parameters, self._critic_parameters, self.config.target_rate
+            )
         self.critic_updates += 1
         self.last_value = values.detach().mean()
         return loss.detach()
@@ -131,7 +135,9 @@ def _adam(module: torch.nn.Module, rate: float) -> torch.optim.Adam:
 
 def _step(optimiser: torch.optim.Optimizer, loss: Tensor, what: str) -> None:
     if not torch.isfinite(loss):
-        raise DivergedError(f"the {what} loss is {float(loss)}: check rewards and observations in the store")
+        raise DivergedError(
+            f"the {what} loss is {float(loss)}: check rewards and observations in the store"
+        )
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     optimiser.step()

@@ -105,7 +105,7 @@ class Trainer:
         return done
 
     def forgive(self, keep: int) -> int:
-        """Give up owed updates beyond `keep`, for a learner that cannot follow; returns how many."""
+        """Give up owed updates beyond `keep`, when the learner cannot follow; returns how many."""
         forgiven = max(0, self._owed - keep)
         self._owed -= forgiven
         return forgiven
@@ -122,7 +122,7 @@ class Trainer:
 
     @property
     def anchor(self) -> float:
-        """Fades in proportion, as recent success rises from the base's to 1, to its final weight."""
+        """Fades in proportion to its final weight, as recent success rises from the base's to 1."""
         first, last = self.config.anchor, self.config.anchor_final
         base = self.base_success
         if first == 0.0 or not self._recent or np.isnan(base) or base >= 1.0:

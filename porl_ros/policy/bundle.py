@@ -34,7 +34,7 @@ class BundleError(PorlError):
 
 
 class Manifest(BaseModel):
-    """What a bundle says of itself. `env_steps` and `gradient_steps` count this policy's training."""
+    """What a bundle says of itself. `env_steps`, `gradient_steps`: this policy's training."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -69,8 +69,12 @@ def save_bundle(path: Path, actor: Actor, contract: dict, *, made_by: str, **fie
     Raises BundleError when there is something already: bundles are never overwritten.
     """
     if path.exists():
-        raise BundleError(f"{path} exists already and bundles are never overwritten; choose another path")
-    weights = save_tensors({k: v.detach().cpu().contiguous() for k, v in actor.state_dict().items()})
+        raise BundleError(
+            f"{path} exists already and bundles are never overwritten; choose another path"
+        )
+    weights = save_tensors(
+        {k: v.detach().cpu().contiguous() for k, v in actor.state_dict().items()}
+    )
     manifest = Manifest(
         weights_sha256=hashlib.sha256(weights).hexdigest(),
         contract_hash=contract_hash(contract),
@@ -105,7 +109,9 @@ def load_bundle(path: Path | str, config: RobotConfig | None = None) -> PolicyBu
         _check_sizes(manifest, config, path)
     weights = _read_file(path / WEIGHTS)
     if hashlib.sha256(weights).hexdigest() != manifest.weights_sha256:
-        raise BundleError(f"{path / WEIGHTS}: does not match its hash in the manifest: damaged or exchanged")
+        raise BundleError(
+            f"{path / WEIGHTS}: does not match its hash in the manifest: damaged or exchanged"
+        )
     return PolicyBundle(manifest, _build_actor(manifest, weights, path), path)
 
 
@@ -146,7 +152,9 @@ def saturation(actor: Actor, observations: np.ndarray) -> np.ndarray:
 
 def _read_manifest(path: Path) -> Manifest:
     if not path.is_dir():
-        raise BundleError(f"{path}: there is no policy bundle here (a folder with {MANIFEST} and {WEIGHTS})")
+        raise BundleError(
+            f"{path}: there is no policy bundle here (a folder with {MANIFEST} and {WEIGHTS})"
+        )
     try:
         manifest = Manifest.model_validate_json(_read_file(path / MANIFEST))
     except ValidationError as error:
@@ -154,7 +162,9 @@ def _read_manifest(path: Path) -> Manifest:
         key = ".".join(map(str, first["loc"]))
         raise BundleError(f"{path / MANIFEST}: {key}: {first['msg']}") from None
     if _hash_of(manifest.contract) != manifest.contract_hash:
-        raise BundleError(f"{path / MANIFEST}: contract_hash does not match the contract: edited or damaged")
+        raise BundleError(
+            f"{path / MANIFEST}: contract_hash does not match the contract: edited or damaged"
+        )
     return manifest
 
 

@@ -1,5 +1,6 @@
 """The policy network. Its mean is not squashed: a tanh head that saturates cannot be fine-tuned."""
 
+from itertools import pairwise
 from typing import Annotated
 
 import numpy as np
@@ -17,14 +18,20 @@ class Actor(nn.Module):
     thus come back, because the gradient does not vanish there (see docs/algorithm.md).
     """
 
-    def __init__(self, observation_size: int, action_size: int, hidden: tuple[int, ...] = (256, 256)):
+    def __init__(
+        self, observation_size: int, action_size: int, hidden: tuple[int, ...] = (256, 256)
+    ):
         super().__init__()
-        self.observation_size, self.action_size, self.hidden = observation_size, action_size, tuple(hidden)
+        self.observation_size, self.action_size, self.hidden = (
+            observation_size,
+            action_size,
+            tuple(hidden),
+        )
         self.register_buffer("mean", torch.zeros(observation_size))
         self.register_buffer("std", torch.ones(observation_size))
         sizes = [observation_size, *hidden, action_size]
         layers: list[nn.Module] = []
-        for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+        for fan_in, fan_out in pairwise(sizes):
             layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
         self.layers = nn.Sequential(*layers[:-1])
 
@@ -45,9 +52,13 @@ class NumpyActor:
     """
 
     def __init__(self, actor: Actor):
-        arrays = {key: value.detach().cpu().numpy().copy() for key, value in actor.state_dict().items()}
+        arrays = {
+            key: value.detach().cpu().numpy().copy() for key, value in actor.state_dict().items()
+        }
         self._mean, self._std = arrays["mean"], arrays["std"]
-        weights = sorted((k for k in arrays if k.endswith("weight")), key=lambda k: int(k.split(".")[1]))
+        weights = sorted(
+            (k for k in arrays if k.endswith("weight")), key=lambda k: int(k.split(".")[1])
+        )
         self._layers = [(arrays[k].T.copy(), arrays[k.replace("weight", "bias")]) for k in weights]
 
     def __call__(self, observation: np.ndarray) -> np.ndarray:

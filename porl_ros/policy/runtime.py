@@ -28,7 +28,9 @@ class PolicyRuntime:
     that what acts is exactly what a gate has judged. Seeded.
     """
 
-    def __init__(self, config: RobotConfig, device: str = "cpu", explore: bool = True, seed: int = 0):
+    def __init__(
+        self, config: RobotConfig, device: str = "cpu", explore: bool = True, seed: int = 0
+    ):
         self._config, self._device = config, resolve_device(device)
         self._rng = np.random.default_rng(seed)
         self._explore = explore

@@ -26,7 +26,9 @@ class ActionDecoder:
         self._arm = len(kinematics.joints)
         self._gripper = action.gripper
         space = 3 if self.cartesian else self._arm
-        self._scale = np.array([action.scale] * space + ([action.gripper.scale] if action.gripper else []))
+        self._scale = np.array(
+            [action.scale] * space + ([action.gripper.scale] if action.gripper else [])
+        )
         lead = [action.max_lead] * space + ([np.inf] if action.gripper else [])
         self._lead = np.array(lead)
         box = config.safety.workspace

@@ -45,7 +45,9 @@ class Kinematics(StrictModel):
     def _check(self) -> Self:
         require_unique(self.joints, "joints")
         if len(self.home) != len(self.joints):
-            raise ValueError(f"home needs {len(self.joints)} values, one a joint; has {len(self.home)}")
+            raise ValueError(
+                f"home needs {len(self.joints)} values, one a joint; has {len(self.home)}"
+            )
         return self
 
 
@@ -118,7 +120,9 @@ class Observation(StrictModel):
         require_unique([source.name for source in self.sources], "names of sources")
         for source in self.sources:
             if source.name in DERIVED:
-                raise ValueError(f"the source name '{source.name}' is taken by a derived signal; rename it")
+                raise ValueError(
+                    f"the source name '{source.name}' is taken by a derived signal; rename it"
+                )
         require_unique([source.topic for source in self.sources], "topics of sources")
         require_unique([feature.name for feature in self.features], "names of features")
         return self
@@ -255,13 +259,16 @@ class RobotConfig(StrictModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        require_unique(self.command_joints, "commanded joints (kinematics.joints, action.gripper.joint)")
+        require_unique(
+            self.command_joints, "commanded joints (kinematics.joints, action.gripper.joint)"
+        )
         limited, commanded = set(self.safety.joints), set(self.command_joints)
         for joint in sorted(commanded - limited):
             raise ValueError(f"safety.joints: no limits for commanded joint '{joint}'; add them")
         for joint in sorted(limited - commanded):
             raise ValueError(
-                f"safety.joints.{joint}: not a commanded joint; have {', '.join(self.command_joints)}"
+                f"safety.joints.{joint}: not a commanded joint; "
+                f"have {', '.join(self.command_joints)}"
             )
         self._check_sources()
         return self
@@ -308,7 +315,9 @@ def first_difference(ours: object, theirs: object, path: str = "") -> str:
     """Where two contracts differ first, as `key: here X, there Y`; empty when they do not."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
         keys = sorted({*ours, *theirs})
-        pairs = [(f"{path}.{k}".lstrip("."), ours.get(k, ABSENT), theirs.get(k, ABSENT)) for k in keys]
+        pairs = [
+            (f"{path}.{k}".lstrip("."), ours.get(k, ABSENT), theirs.get(k, ABSENT)) for k in keys
+        ]
     elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
         pairs = [(f"{path}[{i}]", a, b) for i, (a, b) in enumerate(zip(ours, theirs, strict=True))]
     else:

@@ -87,8 +87,14 @@ class Controller:
         """
         requested = np.asarray(action, np.float32)
         valid = requested.shape == (self.decoder.size,) and np.isfinite(requested).all()
-        clipped = np.clip(requested, -1.0, 1.0) if valid else np.zeros(self.decoder.size, np.float32)
-        command = self.decoder.decode(clipped, self._measured, self._sent) if valid else self._sent * np.nan
+        clipped = (
+            np.clip(requested, -1.0, 1.0) if valid else np.zeros(self.decoder.size, np.float32)
+        )
+        command = (
+            self.decoder.decode(clipped, self._measured, self._sent)
+            if valid
+            else self._sent * np.nan
+        )
         sent, interventions = self._filter.filter(command, self._sent)
         executed = self.decoder.settle(clipped, sent, bool(interventions))
         self._sent, self._last_action = sent, executed

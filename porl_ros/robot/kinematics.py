@@ -1,8 +1,8 @@
 """Forward and inverse kinematics of the arm, on its MuJoCo model. Inverse kinematics by `mink`."""
 
+import mink
 import mujoco
 import numpy as np
-import mink
 
 from porl_ros.errors import ConfigError
 from porl_ros.paths import resolve_model
@@ -23,8 +23,12 @@ class ArmKinematics:
         """Compile the model; ConfigError when the joints or the tool site are not in it."""
         model = _compile(config.model)
         self.joints = config.joints
-        _require(config.joints, _names(model, mujoco.mjtObj.mjOBJ_JOINT, model.njnt), "joint", config)
-        _require([config.tool_site], _names(model, mujoco.mjtObj.mjOBJ_SITE, model.nsite), "site", config)
+        _require(
+            config.joints, _names(model, mujoco.mjtObj.mjOBJ_JOINT, model.njnt), "joint", config
+        )
+        _require(
+            [config.tool_site], _names(model, mujoco.mjtObj.mjOBJ_SITE, model.nsite), "site", config
+        )
         self._address = np.array([model.joint(joint).qposadr[0] for joint in config.joints])
         self._configuration = mink.Configuration(model)
         self._site = config.tool_site
@@ -67,7 +71,9 @@ def _compile(reference: str) -> mujoco.MjModel:
     try:
         return mujoco.MjModel.from_xml_path(str(path))
     except ValueError as error:
-        raise ConfigError(f"kinematics.model = '{reference}': MuJoCo cannot compile it: {error}") from None
+        raise ConfigError(
+            f"kinematics.model = '{reference}': MuJoCo cannot compile it: {error}"
+        ) from None
 
 
 def _names(model: mujoco.MjModel, kind: mujoco.mjtObj, count: int) -> list[str]:
