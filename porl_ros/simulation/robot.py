@@ -34,6 +34,11 @@ class SimulatedRobot:
         self._command = np.zeros(len(self._drives))
         self.time_ns = 0
 
+    @property
+    def command(self) -> np.ndarray:
+        """The command in force; shape (n,)."""
+        return self._command.copy()
+
     def reset(self, seed: int) -> Samples:
         """Begin the episode of this seed; returns the first samples."""
         self._rng = np.random.default_rng(seed)
@@ -43,6 +48,7 @@ class SimulatedRobot:
             drive.place(self.data, position)
         self._command = joints.copy()
         mujoco.mj_forward(self.model, self.data)
+        mujoco.mj_step(self.model, self.data, round(self.task.settle_time / self.scene.timestep))
         self.time_ns += self.config.period_ns
         return self.samples()
 

@@ -1,0 +1,191 @@
+"""The learner's side of the circle: tail the store, train, write bundles, grant steps.
+
+Knows no ROS. The fine-tuning node drives one of these in its training thread.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from porl_ros.errors import PorlError
+from porl_ros.learning.config import PorlConfig
+from porl_ros.learning.trainer import Progress, Stage, Trainer
+from porl_ros.policy.bundle import PolicyBundle, load_bundle, save_bundle
+from porl_ros.policy.runtime import resolve_device
+from porl_ros.replay.memory import Episode
+from porl_ros.replay.reader import Chunk, ReplayReader
+from porl_ros.robot.config import RobotConfig
+
+UPDATES_AT_ONCE = 32  # between two looks at the store, the stop flag and the stage
+WITHOUT_LIMIT = 2**62
+
+
+class Grant(NamedTuple):
+    """Lock-step only: how far the policy side may run ahead of the learner, and with what.
+
+    Steps are counted from 0. Steps under `until` may be taken; from step `since` on by bundle
+    `version`. With both fixed by the learner, what a run does is independent of its timing.
+    """
+
+    until: int
+    version: int
+    since: int
+
+
+class FineTuning:
+    """One fine-tuning run. All methods are called by one thread; what they return is immutable."""
+
+    def __init__(
+        self,
+        robot: RobotConfig,
+        base: Path | str,
+        store: Path | str,
+        bundles: Path | str,
+        config: PorlConfig,
+        seed: int = 0,
+        device: str = "auto",
+        lockstep: bool = False,
+    ):
+        """Raises BundleError or ContractMismatch for a base policy that does not fit."""
+        torch.set_num_threads(1)  # the other core belongs to the robot; two threads gain little
+        self.base: PolicyBundle = load_bundle(base, robot)
+        self.config, self.lockstep = config, lockstep
+        self._paused = False
+        self._robot, self._store, self._bundles = robot, Path(store), Path(bundles)
+        # The contract's reward is 0 or 1 and 1 ends the episode: returns lie between.
+        self.trainer = Trainer(self.base.actor, config, seed, resolve_device(device), (0.0, 1.0))
+        self._reader: ReplayReader | None = None
+        self._queue: deque[Chunk] = deque()
+        self._version = self.base.manifest.version
+        self._published_at = self._published_updates = 0
+        self.latest: Path = self.base.path
+        self.grant = self._next_grant()
+        self.forgiven = 0
+        self.on_episode: Callable[[Episode], None] = lambda episode: None
+
+    def pause(self, paused: bool) -> None:
+        """Stop or resume learning; the robot goes on. What it does meanwhile earns no updates."""
+        self._paused = paused
+        self.grant = self._next_grant()
+
+    @property
+    def paused(self) -> bool:
+        return self._paused
+
+    @property
+    def waiting_for(self) -> str:
+        """What is missing before anything can be done, for people; empty when nothing is."""
+        if self._reader is None:
+            return f"replay store {self._store}"
+        total = self.config.presample_steps or 1
+        return f"transitions (0 of {total})" if self.trainer.env_steps == 0 else ""
+
+    @property
+    def progress(self) -> Progress:
+        """A snapshot of the trainer's books."""
+        return self.trainer.progress
+
+    def advance(self) -> bool:
+        """One round of work; False when there was nothing to do.
+
+        Raises ContractMismatch when the store belongs to another contract.
+        """
+        if not self._open_store():
+            return False
+        self._queue.extend(one for chunk in self._reader.poll() for one in _single_rows(chunk))
+        if self.trainer.work(UPDATES_AT_ONCE):
+            return True
+        self._publish_if_due()
+        if not self._queue:
+            return False
+        # In lock-step the rows count one by one, so that every update sees exactly the rows
+        # before it, however they arrive. On a robot the newest data is worth more than that.
+        for _ in range(1 if self.lockstep else len(self._queue)):
+            self._feed(self._queue.popleft())
+        if not self.lockstep:
+            self.forgiven += self.trainer.forgive(self.config.utd * self.config.publish_every)
+        return True
+
+    def _feed(self, chunk: Chunk) -> None:
+        for episode in self.trainer.feed(chunk, learn=not self._paused):
+            self.on_episode(episode)
+
+    def _open_store(self) -> bool:
+        if self._reader is None and (self._store / "zarr.json").exists():
+            self._reader = ReplayReader(self._store, self._robot.contract_hash)
+        return self._reader is not None
+
+    def _publish_if_due(self) -> None:
+        trainer = self.trainer
+        if trainer.stage not in (Stage.ONLINE, Stage.FINISHED) or trainer.owed:
+            return
+        if trainer.env_steps - self._published_at >= self.config.publish_every or (
+            trainer.stage is Stage.FINISHED and trainer.env_steps != self._published_at
+        ):
+            self._published_at = trainer.env_steps
+            if trainer.porl.actor_updates > self._published_updates:
+                self._publish()
+            self.grant = self._next_grant()
+
+    def _publish(self) -> None:
+        self._version = max(self._version, self._newest_version()) + 1
+        self._published_updates = self.trainer.porl.actor_updates
+        path = self._bundles / f"{self._version:06d}"
+        save_bundle(
+            path,
+            self.trainer.porl.actor,
+            self._robot.contract,
+            made_by="porl finetune",
+            version=self._version,
+            parent=self.base.manifest.weights_sha256,
+            exploration_std=self.config.exploration_std,
+            env_steps=self.trainer.env_steps,
+            gradient_steps=self.trainer.porl.critic_updates,
+        )
+        self.latest = path
+
+    def _next_grant(self) -> Grant:
+        """Two blocks beyond what is learned from: one is collected while the other is learned."""
+        config, steps, version = self.config, self.trainer.env_steps, self._version
+        if self._paused:
+            return Grant(WITHOUT_LIMIT, version, 0)
+        if steps < config.presample_steps:
+            return Grant(config.presample_steps, version, 0)
+        until = min(steps + 2 * config.publish_every, config.total_steps)
+        return Grant(until, version, min(steps + config.publish_every, until))
+
+    def _newest_version(self) -> int:
+        """Bundles are never overwritten: a new run goes on counting after those that are there."""
+        names = [p.name for p in self._bundles.glob("[0-9]*")] if self._bundles.is_dir() else []
+        return max((int(name) for name in names if name.isdigit()), default=0)
+
+
+def _single_rows(chunk: Chunk) -> Iterator[Chunk]:
+    """The chunk row by row, each with the finals that close it or, for the first, earlier rows."""
+    for i in range(len(chunk.rows)):
+        row = chunk.first_row + i
+        at = chunk.finals["row"] == row if i else chunk.finals["row"] <= row
+        yield Chunk(chunk.run, row, chunk.rows[i : i + 1], chunk.finals[at])
+    if not len(chunk.rows):
+        yield chunk
+
+
+def check_base(bundle: PolicyBundle, limit: float = 0.5) -> str:
+    """A warning when the policy can hardly be fine-tuned because it is saturated; else empty."""
+    stuck = [name for name, share in bundle.manifest.saturation.items() if share > limit]
+    if not stuck:
+        return ""
+    return (
+        f"{bundle.path}: the mean of {', '.join(stuck)} lies outside the action box for more than "
+        f"{limit:.0%} of the demonstrations; such elements explore one-sidedly. Clone again with "
+        "`porl bc`, which keeps its targets inside the box"
+    )
+
+
+def require_empty_or_missing(path: Path, what: str) -> None:
+    """PorlError when `path` has content already: nothing is overwritten."""
+    if path.exists() and any(path.iterdir()):
+        raise PorlError(f"{path}: there is a {what} already and nothing is overwritten; name another folder")

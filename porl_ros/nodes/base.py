@@ -1,0 +1,151 @@
+"""What all nodes share: parameters, lifecycle with autostart, executor, exit codes."""
+
+import signal
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import rclpy
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+
+from porl_ros.errors import PorlError
+
+try:  # half the latency and CPU of the single-threaded executor (measured); not in every rclpy
+    from rclpy.experimental import EventsExecutor
+except ImportError:
+    EventsExecutor = SingleThreadedExecutor
+
+STEADY = Clock(clock_type=ClockType.STEADY_TIME)
+
+
+class PorlNode(LifecycleNode):
+    """A lifecycle node whose subclasses fill `setup`, `start`, `stop` and `teardown`.
+
+    An error in `setup` or `start` is told in words and fails the transition; an error later, given
+    to `fail`, ends the process with exit code 1. Everything runs in the executor's thread.
+    """
+
+    def __init__(self, name: str):
+        super().__init__(name)
+        self.exit_code: int | None = None
+        self.parameter("autostart", True, "configure and activate without being asked")
+
+    def parameter(self, name: str, default: Any, description: str) -> None:
+        """Declare a parameter that is read at configure and does not change afterwards."""
+        self.declare_parameter(name, default, ParameterDescriptor(description=description))
+
+    def value(self, name: str) -> Any:
+        """The present value of a parameter."""
+        return self.get_parameter(name).value
+
+    def setup(self) -> None:
+        """Validate everything, make everything; PorlError when something does not fit."""
+
+    def start(self) -> None:
+        """Begin to act."""
+
+    def stop(self) -> None:
+        """Stop acting; the last thing on the wire must be safe."""
+
+    def teardown(self) -> None:
+        """Let go of everything that `setup` made."""
+
+    def on_configure(self, state) -> TransitionCallbackReturn:
+        return self._guarded(self.setup)
+
+    def on_activate(self, state) -> TransitionCallbackReturn:
+        super().on_activate(state)
+        return self._guarded(self.start)
+
+    def on_deactivate(self, state) -> TransitionCallbackReturn:
+        self.stop()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state) -> TransitionCallbackReturn:
+        self.teardown()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state) -> TransitionCallbackReturn:
+        self.shut_down()
+        return TransitionCallbackReturn.SUCCESS
+
+    def shut_down(self) -> None:
+        """Stop and let go, from whichever state."""
+        self.stop()
+        self.teardown()
+
+    def fail(self, error: Exception) -> None:
+        """Report an error that cannot be recovered from, and end the process."""
+        self.get_logger().fatal(str(error))
+        self.exit_code = 1
+
+    def steady_timer(self, period: float, callback: Callable[[], None]):
+        """A timer that neither simulated time nor a jumping clock can stop; seconds."""
+        return self.create_timer(period, callback, clock=STEADY)
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Have the executor's thread call this; from any thread."""
+        if self.executor:
+            self.executor.create_task(callback)
+
+    def _guarded(self, act: Callable[[], None]) -> TransitionCallbackReturn:
+        try:
+            act()
+        except PorlError as error:
+            self.get_logger().error(str(error))
+            return TransitionCallbackReturn.FAILURE
+        except Exception:  # rclpy would turn it into a silent failure
+            self.get_logger().fatal(traceback.format_exc())
+            return TransitionCallbackReturn.ERROR
+        return TransitionCallbackReturn.SUCCESS
+
+
+def run(node_type: type[PorlNode], args: list[str] | None = None) -> int:
+    """Main of a node; returns the exit code. SIGINT and SIGTERM end it in order, with 0."""
+    rclpy.init(args=args)
+    # launch sends SIGINT and a terminal too: whichever comes, the node stops once, in order
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    node = None
+    try:
+        node = node_type()
+        if node.value("autostart"):
+            _autostart(node)
+        _spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        code = _finish(node)
+    return code
+
+
+def _autostart(node: PorlNode) -> None:
+    for transition in (node.trigger_configure, node.trigger_activate):
+        if transition() != TransitionCallbackReturn.SUCCESS:
+            node.exit_code = 1
+            return
+
+
+def _spin(node: PorlNode) -> None:
+    executor = EventsExecutor()
+    executor.add_node(node)
+    try:
+        while rclpy.ok() and node.exit_code is None:
+            executor.spin_once(timeout_sec=0.1)
+    finally:
+        executor.remove_node(node)
+        executor.shutdown()
+
+
+def _finish(node: PorlNode | None) -> int:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if node is None:
+        return 1
+    node.shut_down()
+    code = node.exit_code or 0
+    node.destroy_node()
+    rclpy.try_shutdown()
+    return code

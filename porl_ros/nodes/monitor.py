@@ -1,0 +1,72 @@
+"""Listens to a running system, for progress bars and tests."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Self
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from std_msgs.msg import Float64, Int64, String
+
+from porl_ros.nodes import messages
+
+
+class Monitor:
+    """The latest status of learner and policy. One thread spins and reads. A context manager."""
+
+    def __init__(self, namespace: str = ""):
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context, signal_handler_options=rclpy.SignalHandlerOptions.NO)
+        self.node = rclpy.create_node("monitor", namespace=namespace, context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self.learner: dict = {}
+        self.policy_steps = 0
+        self.policy_version: int | None = None
+        self.success_rate = float("nan")
+        listen = self.node.create_subscription
+        listen(String, "learner/status", self._on_status, messages.LATCHED)
+        listen(Int64, "policy/steps", self._on_steps, messages.LATCHED)
+        listen(Int64, "policy/version", self._on_version, messages.LATCHED)
+        listen(Float64, "policy/success_rate", self._on_success, messages.EVENTS)
+
+    def spin(self, seconds: float) -> None:
+        """Take in what arrives within `seconds`."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=left)
+
+    def wait_for(self, condition: Callable[[], bool], timeout: float, check=lambda: None) -> bool:
+        """Spin until the condition holds; False after `timeout` seconds. `check` may raise."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            check()
+            self.spin(0.1)
+        return True
+
+    def close(self) -> None:
+        """Leave the graph."""
+        self._executor.shutdown()
+        self.node.destroy_node()
+        rclpy.shutdown(context=self._context)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _on_status(self, message: String) -> None:
+        self.learner = json.loads(message.data)
+
+    def _on_steps(self, message: Int64) -> None:
+        self.policy_steps = message.data
+
+    def _on_version(self, message: Int64) -> None:
+        self.policy_version = message.data
+
+    def _on_success(self, message: Float64) -> None:
+        self.success_rate = message.data

@@ -1,0 +1,112 @@
+"""Episodes of a policy in headless MuJoCo, on fixed seeds, over the cores of the machine."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import binomtest
+
+from porl_ros.policy.bundle import load_bundle
+from porl_ros.policy.network import NumpyActor
+from porl_ros.robot.config import RobotConfig, load_robot
+from porl_ros.simulation.env import RobotEnv
+
+
+class EpisodeOutcome(NamedTuple):
+    """What one episode came to."""
+
+    seed: int
+    success: bool
+    steps: int
+
+
+class Evaluation(NamedTuple):
+    """Deterministic episodes (no exploration noise) of one bundle."""
+
+    episodes: tuple[EpisodeOutcome, ...]
+
+    @property
+    def success(self) -> float:
+        """Share of successes."""
+        return float(np.mean([episode.success for episode in self.episodes]))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % confidence interval of the success (Wilson)."""
+        successes = sum(episode.success for episode in self.episodes)
+        ci = binomtest(successes, len(self.episodes)).proportion_ci(method="wilson")
+        return float(ci.low), float(ci.high)
+
+    @property
+    def steps_to_success(self) -> float:
+        """Mean length of the successful episodes, control steps; NaN without one."""
+        lengths = [episode.steps for episode in self.episodes if episode.success]
+        return float(np.mean(lengths)) if lengths else float("nan")
+
+
+def run_episode(env: RobotEnv, policy: Callable[[np.ndarray], np.ndarray], seed: int) -> EpisodeOutcome:
+    """One episode of a policy (observation -> action)."""
+    observation, _ = env.reset(seed=seed)
+    while True:
+        observation, _, terminated, truncated, _ = env.step(policy(observation))
+        if terminated or truncated:
+            return EpisodeOutcome(seed, terminated, env.controller.steps)
+
+
+class Evaluator:
+    """Evaluates bundles in parallel; the result does not depend on the number of workers.
+
+    A context manager: the worker processes end with it.
+    """
+
+    def __init__(self, robot_config: str | Path, variant: str | None = None, workers: int | None = None):
+        load_robot(robot_config)  # a wrong config is told here, not in a worker
+        self._workers = workers or os.cpu_count() or 1
+        self._pool = ProcessPoolExecutor(
+            self._workers, multiprocessing.get_context("spawn"), _prepare, (str(robot_config), variant)
+        )
+
+    def evaluate(self, bundle: Path, seeds: Sequence[int]) -> Evaluation:
+        """Episodes of these seeds; BundleError or ContractMismatch for a bundle that does not fit."""
+        return self.evaluate_all([bundle], seeds)[0]
+
+    def evaluate_all(
+        self, bundles: Sequence[Path], seeds: Sequence[int], progress: Callable[[int], None] = lambda n: None
+    ) -> list[Evaluation]:
+        """The same episodes for several bundles; `progress` is called with the episodes done so far."""
+        parts = [seeds[i :: self._workers] for i in range(self._workers) if seeds[i :: self._workers]]
+        jobs = [[self._pool.submit(_run, str(b), list(part)) for part in parts] for b in bundles]
+        done, results = 0, []
+        for job in jobs:
+            episodes = []
+            for future in job:
+                episodes += future.result()
+                done += len(future.result())
+                progress(done)
+            results.append(Evaluation(tuple(sorted(episodes))))
+        return results
+
+    def __enter__(self) -> "Evaluator":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+
+_env: RobotEnv | None = None
+_config: RobotConfig | None = None
+
+
+def _prepare(robot_config: str, variant: str | None) -> None:
+    global _env, _config
+    _config = load_robot(robot_config)
+    _env = RobotEnv(_config, variant)
+
+
+def _run(bundle: str, seeds: Iterable[int]) -> list[EpisodeOutcome]:
+    policy = NumpyActor(load_bundle(bundle, _config).actor)
+    return [run_episode(_env, policy, seed) for seed in seeds]
