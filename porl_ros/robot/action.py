@@ -56,8 +56,9 @@ class ActionDecoder:
         """
         here = self._locate(measured)
         target = self.target + self._scale * action
-        target = np.clip(target, here - self._lead, here + self._lead)
         target = np.clip(target, self._lower, self._upper)
+        # The lead last: a robot that stands outside its box is led back, never pulled in at once.
+        target = np.clip(target, here - self._lead, here + self._lead)
         if not self.cartesian:
             return target
         arm = self._kinematics.solve(last[: self._arm], target[:3])
