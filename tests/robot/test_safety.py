@@ -1,0 +1,84 @@
+"""Whatever comes in, what goes out is finite and within the limits."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from robot_samples import KINEMATICS, START, joints_at
+
+from porl_ros.robot.config import load_robot
+from porl_ros.robot.safety import WORKSPACE_TOLERANCE, SafetyFilter
+
+ROBOT = load_robot("ur5e_insert")
+FILTER = SafetyFilter(ROBOT, KINEMATICS)
+LIMITS = [ROBOT.safety.joints[joint] for joint in ROBOT.command_joints]
+LOWER = np.array([limit.lower for limit in LIMITS])
+UPPER = np.array([limit.upper for limit in LIMITS])
+STEP = np.array([limit.velocity for limit in LIMITS]) / ROBOT.control_rate
+
+
+def outside(joints: np.ndarray) -> float:
+    box, tool = ROBOT.safety.workspace, KINEMATICS.tool_position(joints)
+    return max(0.0, *(np.array(box.lower) - tool), *(tool - np.array(box.upper)))
+
+
+anything = st.floats(width=64) | st.floats(-4, 4)
+commands = arrays(float, 6, elements=anything) | arrays(float, st.integers(0, 9), elements=anything)
+shares = arrays(float, 6, elements=st.floats(0, 1))
+
+
+@given(command=commands, share=shares)
+@settings(max_examples=300, deadline=None)
+def test_what_goes_out_is_within_the_limits(command, share):
+    last = LOWER + share * (UPPER - LOWER)
+    sent = FILTER.filter(command, last).command
+    assert sent.shape == last.shape
+    assert np.isfinite(sent).all()
+    assert (sent >= LOWER - 1e-12).all()
+    assert (sent <= UPPER + 1e-12).all()
+    assert (np.abs(sent - last) <= STEP * (1 + 1e-9)).all()
+    assert outside(sent) <= max(outside(last), WORKSPACE_TOLERANCE) + 1e-12
+
+
+@given(offset=arrays(float, 6, elements=st.floats(-1, 1)))
+@settings(max_examples=100, deadline=None)
+def test_what_is_allowed_is_not_touched(offset):
+    command = START + 0.1 * STEP * offset  # in the middle of everything
+    sent, interventions = FILTER.filter(command, START)
+    assert interventions == ()
+    assert np.array_equal(sent, command)
+
+
+def test_velocity_keeps_the_direction():
+    wish = np.array([0.2, 0.1, 0.0, 0.0, 0.0, -0.05])
+    sent, interventions = FILTER.filter(START + wish, START)
+    assert interventions == ("velocity",)
+    assert np.allclose(sent - START, wish / 2)
+
+
+def test_position_is_clipped():
+    last = np.append(START[:5], 1.55)
+    sent, interventions = FILTER.filter(np.append(START[:5], 1.65), last)
+    assert interventions == ("position",)
+    assert sent[5] == 1.6
+
+
+def test_out_of_the_box_is_held_and_the_way_back_is_free():
+    box = ROBOT.safety.workspace
+    inside = np.array([0.5, 0.13, box.lower[2] + 0.002])
+    last = joints_at(inside)
+    below = KINEMATICS.solve(last, inside - [0, 0, 0.006])
+    sent, interventions = FILTER.filter(below, last)
+    assert interventions == ("workspace",)
+    assert np.array_equal(sent, last)
+    back = KINEMATICS.solve(below, inside - [0, 0, 0.004])  # still outside, but less
+    assert np.array_equal(FILTER.filter(back, below).command, back)
+
+
+@pytest.mark.parametrize("wrong", [np.full(6, np.nan), np.append(START[:5], np.inf), START[:5]])
+def test_what_cannot_be_mended_is_held(wrong):
+    sent, interventions = FILTER.filter(wrong, START)
+    assert interventions == ("not_finite",)
+    assert np.array_equal(sent, START)
+    assert sent is not START
