@@ -8,6 +8,15 @@ ALIGNED = 0.0015  # close enough to the axis to go down, m
 ABOVE = 0.012  # height at which to align, m
 DEEP = 0.04  # how far to push in, m
 
+# Heights and distances of the tool from the cube's centre.
+CENTRED = 0.004  # close enough to the cube's axis to go down, m
+OVER = 0.06  # height at which open fingers pass over it, m
+CAPTURED = 0.012  # off the axis by less, it is between the fingers, m
+AROUND = 0.006  # low enough to close the fingers, m
+GRASPED = 0.25  # fingers touch the cube at 0.30 rad (its diagonal) to 0.43 rad (its sides) ...
+AT_REST = 0.3  # ... and hold it when they no longer move, rad/s
+HIGH = 0.05  # aim this far above where the cube is, to lift at full speed, m
+
 
 class InsertExpert:
     """Over the socket, align, then straight down."""
@@ -28,9 +37,35 @@ class InsertExpert:
         return np.clip(action, -1.0, 1.0).astype(np.float32)
 
 
-EXPERTS = {"insert": InsertExpert}
+class LiftExpert:
+    """Over the cube with open fingers, down, close, and up."""
+
+    def __init__(self, env: RobotEnv):
+        self._env = env
+        self._fingers = env.robot.data.joint(env.robot.config.action.gripper.joint)
+
+    def __call__(self) -> np.ndarray:
+        """The action (4,) float32 for the environment's present state."""
+        goal = self._env.robot.task.goal
+        away = self._env.controller.tool_position - goal
+        off_axis = np.hypot(*away[:2])
+        around = off_axis < CAPTURED and away[2] < AROUND
+        if around:
+            height = HIGH if self._holding() else 0.0
+        else:
+            height = 0.0 if off_axis < CENTRED else OVER
+        # Steers the target, not the tool, which lags behind it: that would overshoot.
+        error = goal + np.array([0.0, 0.0, height]) - self._env.controller.decoder.target[:3]
+        arm = error / self._env.robot.config.action.scale
+        return np.clip([*arm, 1.0 if around else -1.0], -1.0, 1.0).astype(np.float32)
+
+    def _holding(self) -> bool:
+        return bool(self._fingers.qpos[0] > GRASPED and abs(self._fingers.qvel[0]) < AT_REST)
 
 
-def make_expert(env: RobotEnv) -> InsertExpert:
+EXPERTS = {"insert": InsertExpert, "lift": LiftExpert}
+
+
+def make_expert(env: RobotEnv) -> InsertExpert | LiftExpert:
     """The expert for the environment's task."""
     return EXPERTS[env.robot.scene.task.kind](env)

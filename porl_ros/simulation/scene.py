@@ -14,10 +14,11 @@ from porl_ros.robot.config import Name, RobotConfig, Vector3
 
 
 class Attachment(StrictModel):
-    """A MJCF file that is mounted on a site of the arm."""
+    """A MJCF file mounted on a site of the arm; `prefix` sets its names apart from the arm's."""
 
     model: str
     site: str
+    prefix: str = ""
 
 
 class InsertTask(StrictModel):
@@ -112,7 +113,7 @@ def _mount(arm: mujoco.MjSpec, scene: SceneConfig) -> None:
             raise ConfigError(f"attachments: the arm has no site '{attachment.site}'")
         tool = mujoco.MjSpec.from_file(str(resolve_model(attachment.model)))
         with _without_prefix_warning():
-            arm.attach(tool, prefix="", site=site)
+            arm.attach(tool, prefix=attachment.prefix, site=site)
 
 
 @contextmanager

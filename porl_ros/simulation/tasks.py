@@ -18,6 +18,8 @@ START_IK_ROUNDS = 10
 class Insertion:
     """Where the socket stands, where the tool starts, and the estimate with its error."""
 
+    settle_time = 0.0  # s of physics at reset; here nothing moves by itself
+
     def __init__(self, config: InsertTask, robot: "SimulatedRobot"):
         self._config, self._robot = config, robot
         model = robot.model
@@ -51,6 +53,48 @@ class Insertion:
         return {self._config.estimate_source: pose}
 
 
+class Lift:
+    """Where the cube lies, where the tool starts, and an estimate that follows the cube."""
+
+    # s of physics at reset: the cube sinks into the table a little, the fingers' springs find rest.
+    settle_time = 0.1
+
+    def __init__(self, config: LiftTask, robot: "SimulatedRobot"):
+        if not robot.config.action.gripper:
+            raise ConfigError("action.gripper: lifting needs one; name the joint that closes it")
+        self._config, self._robot = config, robot
+        self._body = _body(robot.model, config.object_body)
+        self._address = _free_joint(robot.model, self._body, config.object_body)
+        if robot.variant.friction:  # the fingers' pads keep theirs, which the grasp depends on
+            of_object = robot.model.geom_bodyid == self._body
+            robot.model.geom_friction[of_object, 0] = robot.variant.friction
+        self._error = np.zeros(3)
+
+    @property
+    def goal(self) -> np.ndarray:
+        """True centre of the cube; for experts and videos, never for the policy."""
+        return self._robot.data.xpos[self._body]
+
+    def reset(self, rng: np.random.Generator) -> np.ndarray:
+        """Lay the cube down, turned by any angle about z; returns the joints to start from."""
+        config, variant = self._config, self._robot.variant
+        home = self._robot.kinematics.home_position
+        place = home[:2] + rng.uniform(-config.object_spread, config.object_spread, 2)
+        half = rng.uniform(-np.pi, np.pi) / 2
+        pose = [*place, config.object_height, np.cos(half), 0.0, 0.0, np.sin(half)]
+        self._robot.data.qpos[self._address : self._address + 7] = pose
+        noise = rng.uniform(-1.0, 1.0, 3) * variant.estimate_noise
+        self._error = np.array(variant.estimate_offset) + noise
+        start = np.array([home[0], home[1], config.object_height + config.start_height])
+        return start_joints(self._robot, start + rng.uniform(-1.0, 1.0, 3) * config.start_spread)
+
+    def estimates(self) -> dict[str, dict[str, np.ndarray]]:
+        """The estimated pose of the cube: it moves with the cube, its error stays the episode's."""
+        w, x, y, z = self._robot.data.xquat[self._body]
+        pose = {"position": self.goal + self._error, "orientation": np.array([x, y, z, w])}
+        return {self._config.estimate_source: pose}
+
+
 def start_joints(robot: "SimulatedRobot", position: np.ndarray) -> np.ndarray:
     """Command-order joints with the tool at `position`, an open gripper if there is one."""
     arm = robot.kinematics.home
@@ -67,7 +111,18 @@ def _body(model: mujoco.MjModel, name: str) -> int:
     return found
 
 
-def make_task(config: InsertTask | LiftTask, robot: "SimulatedRobot"):
+def _free_joint(model: mujoco.MjModel, body: int, name: str) -> int:
+    """Where the pose of a freely moving body begins in `qpos`."""
+    joint = model.body_jntadr[body]
+    if joint < 0 or model.jnt_type[joint] != mujoco.mjtJoint.mjJNT_FREE:
+        raise ConfigError(f"task.object_body = '{name}': must have a free joint")
+    return model.jnt_qposadr[joint]
+
+
+TASKS = {"insert": Insertion, "lift": Lift}
+
+
+def make_task(config: InsertTask | LiftTask, robot: "SimulatedRobot") -> Insertion | Lift:
     """The task of a scene; ConfigError when the scene or the robot config lacks a part of it."""
     sources = [source.name for source in robot.config.observation.sources]
     if config.estimate_source not in sources:
@@ -75,4 +130,4 @@ def make_task(config: InsertTask | LiftTask, robot: "SimulatedRobot"):
             f"task.estimate_source = '{config.estimate_source}': the robot config has no such "
             f"observation source; has {', '.join(sources)}"
         )
-    return Insertion(config, robot)
+    return TASKS[config.kind](config, robot)
