@@ -92,7 +92,11 @@ def test_everything_but_nodes_works_without_ros():
     assert set(rooms) >= set(WITHOUT_ROS[:5])
     program = PROGRAM.format(ros=ROS, rooms=rooms)
     child = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=PACKAGE.parent
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=PACKAGE.parent,
     )
     assert child.returncode == 0, child.stderr
     modules = {name_of(path) for path in SOURCES if room_of(path) in rooms}
