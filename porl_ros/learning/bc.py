@@ -17,11 +17,13 @@ MIN_STD = 0.2
 class BcConfig(StrictModel):
     """Settings of cloning; the defaults clone ten demonstrations in seconds on one core."""
 
-    epochs: int = Field(400, ge=1, le=100_000, description="passes over the demonstrations")
+    epochs: int = Field(300, ge=1, le=100_000, description="passes over the demonstrations")
     batch_size: int = Field(128, ge=1, le=65_536, description="transitions a gradient step")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="of Adam, falling to 0 (cosine)")
     hidden: tuple[Width, ...] = Field((256, 256), description="widths of the policy's layers")
-    noise: float = Field(0.0, ge=0, le=1, description="std of noise on normalised observations")
+    noise: float = Field(
+        0.15, ge=0, le=1, description="std of noise on observations, in units of their own std"
+    )
     target_limit: float = Field(
         0.9, gt=0, le=1, description="demonstrated actions are kept within +- this, off the border"
     )

@@ -59,7 +59,7 @@ class PorlConfig(StrictModel):
     critic_learning_rate: float = Field(3e-4, gt=0, le=1, description="Adam (w)")
     actor_learning_rate: float = Field(3e-4, gt=0, le=1, description="Adam (m)")
     exploration_std: float = Field(
-        0.25, ge=0, le=2, description="std of the noise on actions, in units of the action box (m)"
+        0.2, ge=0, le=2, description="std of the noise on actions, in units of the action box (m)"
     )
     anchor: float = Field(
         0.1,

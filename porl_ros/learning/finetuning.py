@@ -188,4 +188,6 @@ def check_base(bundle: PolicyBundle, limit: float = 0.5) -> str:
 def require_empty_or_missing(path: Path, what: str) -> None:
     """PorlError when `path` has content already: nothing is overwritten."""
     if path.exists() and any(path.iterdir()):
-        raise PorlError(f"{path}: there is a {what} already and nothing is overwritten; name another folder")
+        raise PorlError(
+            f"{path}: there is a {what} already and nothing is overwritten; name another folder"
+        )

@@ -3,11 +3,12 @@
 Imports no ROS, so that a launch file can be read anywhere.
 """
 
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, Self, get_args, get_origin
 
 from pydantic import Field
 
-from porl_ros.configfile import StrictModel
+from porl_ros.configfile import StrictModel, parse
 
 
 class NodeSpec(NamedTuple):
@@ -18,18 +19,44 @@ class NodeSpec(NamedTuple):
     parameters: dict[str, Any]
 
 
-class SimulationBringup(StrictModel):
+class Arguments(StrictModel):
+    """Arguments that a launch file declares, each with description and default."""
+
+    @classmethod
+    def parse(cls, values: Mapping[str, str]) -> Self:
+        """From the texts of a launch file, which may hold others too; ConfigError names a wrong one."""
+        own = {name: values[name] for name in cls.model_fields if name in values}
+        return parse(cls, own, "launch arguments")
+
+
+class LaunchArguments(Arguments):
+    """What every launch file of this package takes besides its own arguments."""
+
+    namespace: str = Field("", description="namespace of the robot")
+    params_file: str = Field("", description="YAML file with parameters; wins over the arguments")
+    log_level: Literal["debug", "info", "warn", "error"] = Field("info", description="of all nodes")
+
+
+class SimulationBringup(Arguments):
     """Arguments of a fine-tuning in simulation; `launch/simulation.launch.py` declares the same."""
 
     robot_config: str = Field("ur5e_insert", description="path or name of the robot config")
     bundle: str = Field("", description="policy bundle to begin with and to improve")
     store: str = Field("", description="folder of the replay store; made if it is not there")
     output: str = Field("", description="folder for new bundles and logs of the learner")
-    learner_config: str = Field("", description="YAML file with settings of the learner; empty: defaults")
+    learner_config: str = Field(
+        "", description="YAML file with settings of the learner; empty: defaults"
+    )
     variant: str = Field("", description="cell of the scene; empty: the robot config's")
-    mode: Literal["lockstep", "paced"] = Field("lockstep", description="wait for each other, or run by the clock")
-    real_time_factor: float = Field(1.0, gt=0, le=100, description="paced: simulated seconds a second")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where policy and learner compute")
+    mode: Literal["lockstep", "paced"] = Field(
+        "lockstep", description="wait for each other, or run by the clock"
+    )
+    real_time_factor: float = Field(
+        1.0, gt=0, le=100, description="paced: simulated seconds a second"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where policy and learner compute"
+    )
     seed: int = Field(0, ge=0, description="seed of episodes, exploration and learning")
     explore: bool = Field(True, description="let the policy explore")
     learner: bool = Field(True, description="run the fine-tuning node")
@@ -37,7 +64,11 @@ class SimulationBringup(StrictModel):
 
     def nodes(self) -> list[NodeSpec]:
         """The processes, in the order in which they are started."""
-        common = {"robot_config": self.robot_config, "mode": self.mode, "use_sim_time": self.use_sim_time}
+        common = {
+            "robot_config": self.robot_config,
+            "mode": self.mode,
+            "use_sim_time": self.use_sim_time,
+        }
         common["seed"] = self.seed
         simulation = {"variant": self.variant, "real_time_factor": self.real_time_factor}
         simulation["use_sim_time"] = False  # it is the clock
@@ -52,3 +83,25 @@ class SimulationBringup(StrictModel):
         if self.learner:
             specs.append(NodeSpec("finetune_node", "finetune", common | finetune))
         return specs
+
+
+class Argument(NamedTuple):
+    """One launch argument; `choices` is None where any text will do."""
+
+    name: str
+    default: str
+    description: str
+    choices: list[str] | None
+
+
+def launch_arguments(model: type[Arguments]) -> list[Argument]:
+    """The arguments of a model as a launch file declares them."""
+    arguments = []
+    for name, field in model.model_fields.items():
+        literal = get_origin(field.annotation) is Literal
+        choices = [str(choice) for choice in get_args(field.annotation)] if literal else None
+        if field.annotation is bool:
+            choices = ["true", "false"]
+        text = str(field.default).lower() if field.annotation is bool else str(field.default)
+        arguments.append(Argument(name, text, field.description, choices))
+    return arguments

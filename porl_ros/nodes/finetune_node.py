@@ -35,7 +35,9 @@ class FinetuneNode(PorlNode):
         self.parameter("bundle", "", "the policy to improve: a bundle")
         self.parameter("store", "", "replay store to learn from")
         self.parameter("output", "", "folder for the new bundles and the logs")
-        self.parameter("learner_config", "", "YAML file with settings of the learner; empty: the defaults")
+        self.parameter(
+            "learner_config", "", "YAML file with settings of the learner; empty: the defaults"
+        )
         self.parameter("mode", "lockstep", "lockstep (grants steps to the policy node) or paced")
         self.parameter("device", "auto", "where to train: auto, cpu or cuda")
         self.parameter("seed", 0, "seed of networks and sampling")

@@ -67,12 +67,16 @@ def _joint_values(source, message: JointState) -> dict[str, np.ndarray]:
     index = {name: i for i, name in enumerate(message.name)}
     missing = [joint for joint in source.joints if joint not in index]
     if missing:
-        raise MessageError(f"{source.topic}: no joint {', '.join(missing)}; has {', '.join(message.name)}")
+        raise MessageError(
+            f"{source.topic}: no joint {', '.join(missing)}; has {', '.join(message.name)}"
+        )
     order = [index[joint] for joint in source.joints]
     values = {"position": _pick(source, message, "position", order)}
     # Drivers may leave velocities out; a contract that uses them will see zeros, not a crash.
     known = len(message.velocity) == len(message.name)
-    values["velocity"] = _pick(source, message, "velocity", order) if known else np.zeros(len(order))
+    values["velocity"] = (
+        _pick(source, message, "velocity", order) if known else np.zeros(len(order))
+    )
     return values
 
 
@@ -129,7 +133,10 @@ def from_command(config: RobotConfig, message) -> tuple[np.ndarray, int]:
     """Joint positions (n,) and the stamp they answer (-1: unknown); MessageError when it does not fit."""
     topic, joints = config.action.command.topic, config.command_joints
     if isinstance(message, Float64MultiArray):
-        values, label = list(message.data), message.layout.dim[0].label if message.layout.dim else ""
+        values, label = (
+            list(message.data),
+            message.layout.dim[0].label if message.layout.dim else "",
+        )
         stamp = int(label) if label.isdecimal() else -1
     else:
         if tuple(message.joint_names) != joints or len(message.points) != 1:

@@ -26,6 +26,7 @@ from porl_ros.replay import ReplaySchema, ReplayWriter
 from porl_ros.robot.config import RobotConfig, load_robot
 from porl_ros.robot.controller import Controller
 from porl_ros.robot.observation import Sample
+from porl_ros.simulation.env import SEEDS_APART
 
 PATIENCE = 5.0  # seconds after which a reset is asked for again, and a silent learner is given up
 
@@ -42,7 +43,9 @@ class PolicyNode(PorlNode):
         self.parameter("device", "auto", "where the policy is computed: auto, cpu or cuda")
         self.parameter("explore", True, "add the bundle's exploration noise to actions")
         self.parameter("seed", 0, "seed of the exploration noise and of the first episode")
-        self.parameter("learner", True, "lock-step: wait for a learner's grants, swap in its bundles")
+        self.parameter(
+            "learner", True, "lock-step: wait for a learner's grants, swap in its bundles"
+        )
         self.parameter("max_steps", 0, "stop acting after this many control steps; 0: never")
         self._writer: ReplayWriter | None = None
         self._interaction: Interaction | None = None
@@ -91,7 +94,9 @@ class PolicyNode(PorlNode):
         self._writer = None
 
     def _reset_state(self) -> None:
-        self._expected_stamp: int | None = None  # of the first samples of the episode; None: not begun
+        self._expected_stamp: int | None = (
+            None  # of the first samples of the episode; None: not begun
+        )
         self._acted_stamp = -1
         self._reset_asked: float | None = None
         self._held = False  # perceived, but not allowed to decide yet
@@ -114,9 +119,13 @@ class PolicyNode(PorlNode):
         self._seed = self.create_client(SetParameters, "simulation/set_parameters")
         if self.value("learner"):
             self.create_subscription(String, "learner/bundle", self._on_bundle, messages.LATCHED)
-            self.create_subscription(Int64MultiArray, "learner/grant", self._on_grant, messages.LATCHED)
+            self.create_subscription(
+                Int64MultiArray, "learner/grant", self._on_grant, messages.LATCHED
+            )
         self._active_version = self.create_publisher(Int64, "policy/version", messages.LATCHED)
-        self._episode_success = self.create_publisher(Bool, "policy/episode_success", messages.EVENTS)
+        self._episode_success = self.create_publisher(
+            Bool, "policy/episode_success", messages.EVENTS
+        )
         self._success_rate = self.create_publisher(Float64, "policy/success_rate", messages.EVENTS)
         self._steps = self.create_publisher(Int64, "policy/steps", messages.LATCHED)
 
@@ -207,7 +216,9 @@ class PolicyNode(PorlNode):
             self._command.publish(self._last_command)
 
     def _clock_jumped_back(self) -> None:
-        self.get_logger().warning("the clock went back (simulator restarted?): beginning a new episode")
+        self.get_logger().warning(
+            "the clock went back (simulator restarted?): beginning a new episode"
+        )
         self._interaction.abort()
         self._samples.clear()
         self._acted_stamp, self._held = -1, False
@@ -224,7 +235,7 @@ class PolicyNode(PorlNode):
                 f"waiting for service {self._reset.srv_name}", throttle_duration_sec=5.0
             )
             return
-        seed = self.value("seed") + self._interaction.episode + 1
+        seed = self.value("seed") * SEEDS_APART + self._interaction.episode + 1
         value = ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=seed)
         request = SetParameters.Request(parameters=[Parameter(name="seed", value=value)])
         self._seed.call_async(request).add_done_callback(self._on_seeded)
@@ -236,7 +247,9 @@ class PolicyNode(PorlNode):
         response = future.result()
         if response is None or not response.success or not response.message.isdecimal():
             reason = response.message if response else "no answer"
-            self.get_logger().warning(f"reset refused: {reason}; asking again", throttle_duration_sec=5.0)
+            self.get_logger().warning(
+                f"reset refused: {reason}; asking again", throttle_duration_sec=5.0
+            )
             return
         self._expected_stamp, self._reset_asked = int(response.message), None
         if self._lockstep:

@@ -26,7 +26,9 @@ class ProcessDied(PorlError):
 class NodeProcesses:
     """Starts nodes, watches them, and ends them in the reverse order. Use as a context manager."""
 
-    def __init__(self, specs: list[NodeSpec], folder: Path, namespace: str = "", log_level: str = "info"):
+    def __init__(
+        self, specs: list[NodeSpec], folder: Path, namespace: str = "", log_level: str = "info"
+    ):
         """Parameters and logs of each node are kept in `folder`."""
         self._specs, self._folder = specs, folder
         self._namespace, self._log_level = namespace, log_level
@@ -56,8 +58,12 @@ class NodeProcesses:
             command += ["-r", f"__ns:=/{self._namespace.strip('/')}"]
         with open(self._folder / f"{spec.name}.log", "ab") as log:
             child = subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                start_new_session=True, preexec_fn=_die_with_parent,
+                command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
             )
         self._children[spec.name] = child
         return child

@@ -40,7 +40,8 @@ class SimulationNode(PorlNode):
         self._sources = config.observation.sources
         quality = messages.sensor_qos(self._lockstep)
         self._sensors = [
-            self.create_publisher(messages.MESSAGES[s.type], s.topic, quality) for s in self._sources
+            self.create_publisher(messages.MESSAGES[s.type], s.topic, quality)
+            for s in self._sources
         ]
         self._clock_topic = self.create_publisher(Clock, "/clock", messages.qos(reliable=False))
         command = config.action.command
@@ -60,7 +61,9 @@ class SimulationNode(PorlNode):
             seconds = self._substeps * self._robot.scene.timestep / self.value("real_time_factor")
             self.steady_timer(seconds, self._advance)
         self._publish()
-        self.get_logger().info(f"{self.value('mode')} simulation of {self._robot.config.name} is up")
+        self.get_logger().info(
+            f"{self.value('mode')} simulation of {self._robot.config.name} is up"
+        )
 
     def stop(self) -> None:
         self._active = False
@@ -118,7 +121,9 @@ class SimulationNode(PorlNode):
     def _substeps_per_message(self) -> int:
         rate, factor = self.value("sensor_rate"), self.value("real_time_factor")
         if rate <= 0 or factor <= 0:
-            raise ConfigError(f"sensor_rate = {rate}, real_time_factor = {factor}: both must be over 0")
+            raise ConfigError(
+                f"sensor_rate = {rate}, real_time_factor = {factor}: both must be over 0"
+            )
         return max(1, round(1.0 / rate / self._robot.scene.timestep))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from porl_ros.errors import PorlError
 from porl_ros.replay import Actor, ReplaySchema, ReplayWriter
 from porl_ros.robot.config import RobotConfig
-from porl_ros.simulation.env import RobotEnv
+from porl_ros.simulation.env import SEEDS_APART, RobotEnv
 from porl_ros.simulation.experts import make_expert
 
 ATTEMPTS = 20  # episodes tried per demonstration before the expert is called unfit
@@ -38,7 +38,7 @@ def record_demonstrations(
     kept = 0
     with ReplayWriter(store, schema, config.name) as writer:
         for attempt in range(count * ATTEMPTS):
-            rows = _demonstration(env, expert, noise, rng, seed * 1_000_003 + attempt)
+            rows = _demonstration(env, expert, noise, rng, seed * SEEDS_APART + attempt)
             if rows:
                 for row in rows:
                     writer.log(**row, episode=kept)
@@ -46,10 +46,14 @@ def record_demonstrations(
                 progress(kept)
             if kept == count:
                 return writer.rows
-    raise PorlError(f"the expert succeeded in {kept} of {count * ATTEMPTS} episodes only; lower --noise")
+    raise PorlError(
+        f"the expert succeeded in {kept} of {count * ATTEMPTS} episodes only; lower --noise"
+    )
 
 
-def _demonstration(env: RobotEnv, expert, noise: float, rng: np.random.Generator, seed: int) -> list[dict]:
+def _demonstration(
+    env: RobotEnv, expert, noise: float, rng: np.random.Generator, seed: int
+) -> list[dict]:
     """The rows of one episode; empty when it failed."""
     observation, _ = env.reset(seed=seed)
     rows = []

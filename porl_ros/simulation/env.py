@@ -10,6 +10,9 @@ from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.controller import Controller
 from porl_ros.simulation.robot import SimulatedRobot
 
+# A run with seed n begins its episodes with the seeds n * SEEDS_APART, n * SEEDS_APART + 1, ...
+SEEDS_APART = 1_000_000
+
 
 class RobotEnv(gymnasium.Env):
     """Observation Box (k,) float32 without bounds, action Box (m,) float32 in [-1, 1].

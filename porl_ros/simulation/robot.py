@@ -28,7 +28,9 @@ class SimulatedRobot:
         self._drives = [_Drive(self.model, joint) for joint in config.command_joints]
         self._substeps = _substeps(config, scene)
         self._latency = round(self.variant.latency / scene.timestep)
-        self._sources = [_JointReader(self.model, s) for s in config.observation.sources if hasattr(s, "joints")]
+        self._sources = [
+            _JointReader(self.model, s) for s in config.observation.sources if hasattr(s, "joints")
+        ]
         self.task = make_task(scene.task, self)
         self._rng = np.random.default_rng(0)
         self._command = np.zeros(len(self._drives))
@@ -75,7 +77,9 @@ class SimulatedRobot:
         """What the sensors say now, each source stamped with the present time."""
         # mj_step leaves positions of bodies as they were before its last step.
         mujoco.mj_kinematics(self.model, self.data)
-        found = {r.name: r.read(self.data, self._rng, self.variant.joint_noise) for r in self._sources}
+        found = {
+            r.name: r.read(self.data, self._rng, self.variant.joint_noise) for r in self._sources
+        }
         found |= self.task.estimates()
         return {name: Sample(self.time_ns, values) for name, values in found.items()}
 
@@ -88,7 +92,9 @@ class _Drive:
         self._address = model.jnt_qposadr[joint_id]
         self._actuator = self._find(model, joint, joint_id)
         # Some actuators scale their input (the 2F-85 takes 0..255): ctrl = gain * position.
-        self._gain = -model.actuator_biasprm[self._actuator, 1] / model.actuator_gainprm[self._actuator, 0]
+        self._gain = (
+            -model.actuator_biasprm[self._actuator, 1] / model.actuator_gainprm[self._actuator, 0]
+        )
 
     @staticmethod
     def _find(model: mujoco.MjModel, joint: str, joint_id: int) -> int:
@@ -119,11 +125,15 @@ class _JointReader:
         for joint in source.joints:
             if joint not in names:
                 have = ", ".join(sorted(filter(None, names)))
-                raise ConfigError(f"observation source '{self.name}': the scene has no joint '{joint}'; has {have}")
+                raise ConfigError(
+                    f"observation source '{self.name}': the scene has no joint '{joint}'; has {have}"
+                )
         self._position = [model.joint(joint).qposadr[0] for joint in source.joints]
         self._velocity = [model.joint(joint).dofadr[0] for joint in source.joints]
 
-    def read(self, data: mujoco.MjData, rng: np.random.Generator, noise: float) -> dict[str, np.ndarray]:
+    def read(
+        self, data: mujoco.MjData, rng: np.random.Generator, noise: float
+    ) -> dict[str, np.ndarray]:
         position = data.qpos[self._position]
         if noise:
             position = position + rng.normal(0.0, noise, len(position))

@@ -81,7 +81,9 @@ class SceneConfig(StrictModel):
         """A cell by name; ConfigError lists the cells there are."""
         if name not in self.variants:
             have = ", ".join(self.variants)
-            raise ConfigError(f"simulation.variant = '{name}': the scene has no such cell; have {have}")
+            raise ConfigError(
+                f"simulation.variant = '{name}': the scene has no such cell; have {have}"
+            )
         return self.variants[name]
 
 

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -14,6 +15,10 @@ from porl_ros.policy.bundle import load_bundle
 from porl_ros.policy.network import NumpyActor
 from porl_ros.robot.config import RobotConfig, load_robot
 from porl_ros.simulation.env import RobotEnv
+
+
+# Seeds of evaluation episodes begin here: far from those of training and of demonstrations.
+EVALUATION_SEED = 2_000_000_000_000
 
 
 class EpisodeOutcome(NamedTuple):
@@ -48,7 +53,9 @@ class Evaluation(NamedTuple):
         return float(np.mean(lengths)) if lengths else float("nan")
 
 
-def run_episode(env: RobotEnv, policy: Callable[[np.ndarray], np.ndarray], seed: int) -> EpisodeOutcome:
+def run_episode(
+    env: RobotEnv, policy: Callable[[np.ndarray], np.ndarray], seed: int
+) -> EpisodeOutcome:
     """One episode of a policy (observation -> action)."""
     observation, _ = env.reset(seed=seed)
     while True:
@@ -63,11 +70,16 @@ class Evaluator:
     A context manager: the worker processes end with it.
     """
 
-    def __init__(self, robot_config: str | Path, variant: str | None = None, workers: int | None = None):
+    def __init__(
+        self, robot_config: str | Path, variant: str | None = None, workers: int | None = None
+    ):
         load_robot(robot_config)  # a wrong config is told here, not in a worker
         self._workers = workers or os.cpu_count() or 1
         self._pool = ProcessPoolExecutor(
-            self._workers, multiprocessing.get_context("spawn"), _prepare, (str(robot_config), variant)
+            self._workers,
+            multiprocessing.get_context("spawn"),
+            _prepare,
+            (str(robot_config), variant),
         )
 
     def evaluate(self, bundle: Path, seeds: Sequence[int]) -> Evaluation:
@@ -75,10 +87,15 @@ class Evaluator:
         return self.evaluate_all([bundle], seeds)[0]
 
     def evaluate_all(
-        self, bundles: Sequence[Path], seeds: Sequence[int], progress: Callable[[int], None] = lambda n: None
+        self,
+        bundles: Sequence[Path],
+        seeds: Sequence[int],
+        progress: Callable[[int], None] = lambda n: None,
     ) -> list[Evaluation]:
         """The same episodes for several bundles; `progress` is called with the episodes done so far."""
-        parts = [seeds[i :: self._workers] for i in range(self._workers) if seeds[i :: self._workers]]
+        parts = [
+            seeds[i :: self._workers] for i in range(self._workers) if seeds[i :: self._workers]
+        ]
         jobs = [[self._pool.submit(_run, str(b), list(part)) for part in parts] for b in bundles]
         done, results = 0, []
         for job in jobs:
@@ -103,6 +120,7 @@ _config: RobotConfig | None = None
 
 def _prepare(robot_config: str, variant: str | None) -> None:
     global _env, _config
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     _config = load_robot(robot_config)
     _env = RobotEnv(_config, variant)
 

@@ -1,0 +1,33 @@
+# porl_ros: `make demo` shows it, `make test` checks it. Each sets up .venv first when there is none.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+SEED ?= 0
+
+.PHONY: demo test quick lint bench setup clean
+
+demo: $(STAMP)  ## fine-tune a UR5e policy through real ROS 2 nodes (SEED=n, ARGS=...)
+	$(VENV)/bin/porl demo --seed $(SEED) $(ARGS)
+
+test: $(STAMP)  ## the whole test suite
+	$(PY) -m pytest $(ARGS)
+
+quick: $(STAMP)  ## the part of it that takes under two minutes
+	$(PY) -m pytest -m "not slow" $(ARGS)
+
+lint: $(STAMP)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+bench: $(STAMP)  ## side-by-side measurements
+	$(PY) -m benchmarks $(ARGS)
+
+setup: $(STAMP)
+
+$(STAMP): requirements.txt requirements-ros.txt requirements-dev.txt setup.py setup.cfg
+	./tools/setup-venv $(VENV)
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) build install log

@@ -1,0 +1,5 @@
+"""`python -m porl_ros.cli` is `porl`."""
+
+from porl_ros.cli.main import main
+
+raise SystemExit(main())

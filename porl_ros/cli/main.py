@@ -1,0 +1,177 @@
+"""`porl`: one command for everything that is done from a terminal.
+
+Exit codes: 0 done, 1 an error that is told in a sentence, 2 wrong usage, 130 interrupted.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from porl_ros import __version__
+from porl_ros.errors import PorlError
+
+app = typer.Typer(
+    help="Make a behaviour-cloned robot policy reliable while the robot works (PORL).\n\n"
+    "Start with `porl demo`: a cloned policy that mostly fails is fine-tuned through real ROS 2 "
+    "nodes in MuJoCo, in a few minutes on two CPU cores.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+errors = Console(stderr=True)
+
+RobotOption = Annotated[
+    str, typer.Option("--robot", help="Robot config: a path, or a shipped name.")
+]
+SeedOption = Annotated[int, typer.Option(min=0, max=100_000, help="Seed of everything random.")]
+
+
+@app.command()
+def demo(
+    seed: SeedOption = 0,
+    robot: RobotOption = "ur5e_insert",
+    output: Annotated[Path | None, typer.Option(help="Run folder; default runs/<stamp>.")] = None,
+    presample: Annotated[
+        bool,
+        typer.Option(help="Pre-sample, critic warm-up and anchor. Without: watch the collapse."),
+    ] = True,
+    learner_config: Annotated[Path | None, typer.Option(help="YAML with learner settings.")] = None,
+    video: Annotated[bool, typer.Option(help="Render base and result side by side.")] = True,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Clone a policy, watch it fail, fine-tune it through three ROS 2 nodes, compare.
+
+    Example: `porl demo --seed 1`. Then look into the run folder: `summary.json`, `curve.png`,
+    `comparison.gif`, `store/`, `learner/bundles/`, `learner/tensorboard/`.
+    """
+    from porl_ros.cli.demo import Demo
+
+    Demo(robot, seed, output, presample, learner_config, video, device).run()
+
+
+@app.command()
+def demos(
+    store: Annotated[
+        Path, typer.Option(help="New folder for the demonstrations (a replay store).")
+    ],
+    robot: RobotOption = "ur5e_insert",
+    variant: Annotated[
+        str, typer.Option(help="Cell of the scene to demonstrate in.")
+    ] = "calibrated",
+    count: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Successful episodes to keep.")
+    ] = 10,
+    noise: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Std of noise on the expert's actions.")
+    ] = 0.2,
+    seed: SeedOption = 0,
+) -> None:
+    """Record demonstrations of the scripted expert.
+
+    Example: `porl demos --store runs/demos --count 10`
+    """
+    from porl_ros.cli.base_policy import record
+
+    record(robot, variant, count, noise, seed, store)
+
+
+@app.command()
+def bc(
+    demos: Annotated[Path, typer.Option(help="Replay store with demonstrations.")],
+    output: Annotated[Path, typer.Option(help="New folder for the policy bundle.")],
+    robot: RobotOption = "ur5e_insert",
+    epochs: Annotated[int, typer.Option(min=1, max=100_000, help="Passes over the data.")] = 300,
+    exploration_std: Annotated[
+        float, typer.Option(min=0.0, max=2.0, help="Noise with which the policy explores.")
+    ] = 0.2,
+    seed: SeedOption = 0,
+) -> None:
+    """Clone a policy from demonstrations into a bundle that can be fine-tuned.
+
+    Example: `porl bc --demos runs/demos --output runs/base`
+    """
+    from porl_ros.cli.base_policy import clone_policy
+
+    clone_policy(robot, demos, output, epochs, exploration_std, seed)
+
+
+@app.command()
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(help="Policy bundle.")],
+    robot: RobotOption = "ur5e_insert",
+    variant: Annotated[str | None, typer.Option(help="Cell; default: the robot config's.")] = None,
+    episodes: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Episodes, each on its own seed.")
+    ] = 50,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the first episode.")
+    ] = 2_000_000_000_000,
+) -> None:
+    """Run a policy in headless MuJoCo, without exploration, and report its success.
+
+    Example: `porl evaluate runs/base --variant calibrated`
+    """
+    from porl_ros.cli.base_policy import evaluate_policy
+
+    evaluate_policy(robot, bundle, variant, episodes, seed)
+
+
+@app.command()
+def finetune(
+    env: Annotated[
+        str, typer.Option(help="Gymnasium environment id with Box spaces, or a robot config.")
+    ],
+    output: Annotated[Path, typer.Option(help="New folder for the result.")],
+    base: Annotated[
+        Path | None,
+        typer.Option(help="Policy bundle to improve; without one, a new random policy."),
+    ] = None,
+    learner_config: Annotated[Path | None, typer.Option(help="YAML with learner settings.")] = None,
+    presample: Annotated[bool, typer.Option(help="As in `porl demo`.")] = True,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    seed: SeedOption = 0,
+) -> None:
+    """Fine-tune without ROS: the same learner on a Gymnasium environment.
+
+    Example: `porl finetune --env ur5e_insert --base runs/base --output runs/gym`
+    """
+    from porl_ros.cli.finetune import finetune_env
+
+    finetune_env(env, output, base, learner_config, presample, device, seed)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+def main() -> int:
+    """Entry point; returns the exit code."""
+    try:
+        app(standalone_mode=False)
+    except PorlError as error:
+        errors.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        return 1
+    except typer.Exit as stop:
+        return stop.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        errors.print("interrupted")
+        return 130
+    except Exception as error:
+        return _usage(error)
+    return 0
+
+
+def _usage(error: Exception) -> int:
+    """Show click's own errors as click does; let the others be seen."""
+    if hasattr(error, "show") and hasattr(error, "exit_code"):
+        error.show()
+        return error.exit_code
+    raise error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""Package metadata for colcon (ament_python) and pip alike.
+
+rclpy and the message packages are not required here: on a robot they come from the ROS 2
+distribution. Elsewhere `pip install porl_ros[ros]` brings them as wheels.
+"""
+
+from glob import glob
+
+from setuptools import find_packages, setup
+
+NAME = "porl_ros"
+NODES = ("policy_node", "finetune_node", "simulation_node")
+# Lower bounds, so that what a robot has already is kept. The exact versions that are tested together
+# are in requirements.txt, which `make` installs.
+REQUIRES = [
+    "torch>=2.5",
+    "mujoco>=3.3",
+    "gymnasium>=1.0",
+    "numpy>=1.26",
+    "scipy>=1.11",
+    "pydantic>=2.7",
+    "pyyaml>=6.0",
+    "zarr>=3.1",
+    "google-crc32c>=1.5",
+    "safetensors>=0.4",
+    "mink>=1.0",
+    "ogbench>=1.2",
+    "typer>=0.12",
+    "rich>=13.0",
+    "matplotlib>=3.8",
+    "pillow>=10.1",
+    "tensorboard>=2.15",
+]
+
+
+def requirements(path: str) -> list[str]:
+    """Requirements of a file, without comments."""
+    with open(path) as file:
+        lines = [line.split("#")[0].strip() for line in file]
+    return [line for line in lines if line]
+
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+        (f"share/{NAME}/launch", glob("launch/*.launch.py")),
+        (f"share/{NAME}/robot_configs", glob("robot_configs/*.yaml")),
+        (f"share/{NAME}/sim", glob("sim/*")),
+    ],
+    install_requires=REQUIRES,
+    extras_require={"ros": requirements("requirements-ros.txt")},
+    python_requires=">=3.11,<3.14",
+    zip_safe=False,
+    maintainer="porl_ros maintainers",
+    maintainer_email="maintainers@porl-ros.org",
+    description="Make a behaviour-cloned robot policy reliable while the robot works (PORL).",
+    license="Apache-2.0",
+    entry_points={
+        "console_scripts": [
+            "porl = porl_ros.cli.main:main",
+            *(f"{node} = {NAME}.nodes.{node}:main" for node in NODES),
+        ]
+    },
+)
