@@ -1,0 +1,208 @@
+"""PORL's updates against values that can be worked out by hand."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from porl_ros.learning.config import PorlConfig
+from porl_ros.learning.porl import DivergedError, Porl
+from porl_ros.policy.network import Actor
+from porl_ros.replay.memory import Batch
+
+GAMMA = 0.9
+QUICK = {
+    "discount": GAMMA,
+    "critic_hidden": (32,),
+    "critic_learning_rate": 3e-3,
+    "target_rate": 0.05,
+    "exploration_std": 0.0,
+    "actor_learning_rate": 3e-3,
+}
+
+
+def make_actor(mean: float = 0.0) -> Actor:
+    """One linear layer over two states, with the same mean action (1,) in both."""
+    actor = Actor(2, 1, ())
+    with torch.no_grad():
+        actor.layers[0].weight.zero_()
+        actor.layers[0].bias.fill_(mean)
+    return actor
+
+
+def make_porl(mean: float = 0.0, value_range=None, **settings) -> Porl:
+    return Porl(make_actor(mean), PorlConfig(**QUICK | settings), 0, value_range=value_range)
+
+
+def two_states(reward: float, terminated: bool, returns=(np.nan, np.nan)) -> Batch:
+    """A leads to B without reward; B pays and ends, or leads back to A."""
+    states = np.eye(2, dtype=np.float32)
+    return Batch(
+        observation=states,
+        action=np.zeros((2, 1), np.float32),
+        reward=np.array([0.0, reward], np.float32),
+        next_observation=states[::-1].copy(),
+        terminated=np.array([0.0, terminated], np.float32),
+        mc_return=np.array(returns, np.float32),
+    )
+
+
+def learned(porl: Porl, batch: Batch, updates: int = 600, **kind) -> np.ndarray:
+    """Values of A and B after so many updates."""
+    for _ in range(updates):
+        porl.update_critics(batch, **kind)
+    assert porl.critic_updates == updates
+    return porl.value(batch)
+
+
+def test_termination_ends_the_value():
+    values = learned(make_porl(), two_states(1.0, terminated=True))
+    assert np.allclose(values, [GAMMA, 1.0], atol=0.02)
+
+
+def test_truncation_bootstraps():
+    values = learned(make_porl(), two_states(0.2, terminated=False), updates=1500)
+    at_b = 0.2 / (1 - GAMMA**2)
+    assert np.allclose(values, [GAMMA * at_b, at_b], atol=0.03)
+
+
+def test_monte_carlo_learns_the_returns_it_is_given():
+    batch = two_states(1.0, terminated=True, returns=(0.3, 0.7))
+    assert np.allclose(learned(make_porl(), batch, monte_carlo=True), [0.3, 0.7], atol=0.02)
+
+
+def test_targets_stay_in_the_range_of_possible_returns():
+    porl = make_porl(value_range=(0.0, 1.0))
+    assert np.allclose(learned(porl, two_states(5.0, terminated=False)), [GAMMA, 1.0], atol=0.02)
+    porl = make_porl(value_range=(0.0, 1.0))
+    assert np.allclose(learned(porl, two_states(-5.0, terminated=True)), [0.0, 0.0], atol=0.02)
+
+
+def test_the_target_is_the_lowest_of_the_ensemble():
+    porl = make_porl(critics=3)
+    for member, value in zip(porl.targets.members, (0.9, 0.2, 0.5), strict=True):
+        nn.init.zeros_(member[-1].weight)
+        nn.init.constant_(member[-1].bias, value)
+    porl.config = porl.config.model_copy(update={"target_rate": 1e-9})
+    values = learned(porl, two_states(0.0, terminated=False))
+    assert np.allclose(values, GAMMA * 0.2, atol=0.02)
+
+
+def test_the_target_critics_follow_slowly():
+    porl = make_porl(target_rate=0.25)
+    before = copy.deepcopy(porl.targets.state_dict())
+    porl.update_critics(two_states(1.0, terminated=True))
+    for name, now in porl.critics.state_dict().items():
+        expected = before[name] + 0.25 * (now - before[name])
+        assert torch.allclose(porl.targets.state_dict()[name], expected, atol=1e-6)
+
+
+class Hill(nn.Module):
+    """A critic that knows best: the value falls with the distance from `top`."""
+
+    def __init__(self, top: float):
+        super().__init__()
+        self.top = top
+
+    def forward(self, observation, action):
+        return -(action - self.top).square().sum(1).unsqueeze(0)
+
+
+def climbed(porl: Porl, top: float, anchor: float, updates: int = 400) -> float:
+    """The mean action after so many updates on the hill."""
+    porl.critics = Hill(top)
+    batch = two_states(0.0, terminated=False)
+    for _ in range(updates):
+        porl.update_actor(batch, anchor)
+    assert porl.actor_updates == updates
+    with torch.no_grad():
+        return float(porl.actor(torch.eye(2)).mean())
+
+
+def test_the_actor_climbs_the_critics():
+    assert climbed(make_porl(), top=0.5, anchor=0.0) == pytest.approx(0.5, abs=0.05)
+
+
+def test_the_anchor_holds_it_near_the_frozen_policy():
+    loose, firm = (climbed(make_porl(), top=0.5, anchor=anchor) for anchor in (0.1, 100.0))
+    assert 0.2 < loose < 0.5
+    assert abs(firm) < 0.05
+
+
+def test_the_frozen_policy_stays_frozen():
+    porl = make_porl(0.1)
+    climbed(porl, top=0.5, anchor=0.0, updates=10)
+    assert torch.equal(porl.base.layers[0].bias, torch.tensor([0.1]))
+
+
+def test_a_mean_outside_of_the_box_comes_back():
+    mean = climbed(make_porl(1.5, box_penalty=0.0), top=0.0, anchor=0.0, updates=600)
+    assert abs(mean) < 0.9
+
+
+def test_the_box_penalty_keeps_the_mean_from_running_away():
+    def distance(penalty):
+        return climbed(make_porl(0.9, box_penalty=penalty), top=3.0, anchor=0.0, updates=600)
+
+    assert distance(100.0) < 1.1 < distance(0.0)
+
+
+def weights(porl: Porl) -> list[torch.Tensor]:
+    modules = porl.critics, porl.targets, porl.actor, porl.base
+    return [p.detach().clone() for module in modules for p in module.parameters()]
+
+
+@pytest.mark.parametrize("reward", [np.nan, np.inf])
+def test_rewards_that_are_not_finite_stop_it_with_the_weights_unchanged(reward):
+    porl = make_porl()
+    porl.update_critics(two_states(1.0, terminated=True))
+    before = weights(porl)
+    with pytest.raises(DivergedError, match="critic loss is (nan|inf): check rewards"):
+        porl.update_critics(two_states(reward, terminated=True))
+    assert all(torch.equal(a, b) for a, b in zip(before, weights(porl), strict=True))
+    assert porl.critic_updates == 1
+
+
+def test_observations_that_are_not_finite_stop_the_actor_unchanged():
+    porl, batch = make_porl(), two_states(1.0, terminated=True)
+    before = weights(porl)
+    with pytest.raises(DivergedError, match="actor loss is nan"):
+        porl.update_actor(batch._replace(observation=np.full((2, 2), np.nan, np.float32)), 0.1)
+    assert all(torch.equal(a, b) for a, b in zip(before, weights(porl), strict=True))
+
+
+def trained(seed: int, disturb: bool = False) -> list[torch.Tensor]:
+    if disturb:
+        torch.rand(7)
+    porl = Porl(make_actor(), PorlConfig(**QUICK | {"exploration_std": 0.3}), seed)
+    for _ in range(5):
+        porl.update_critics(two_states(1.0, terminated=False))
+        porl.update_actor(two_states(1.0, terminated=False), 0.1)
+        if disturb:
+            torch.rand(7)
+    return weights(porl)
+
+
+def test_the_seed_decides_whatever_else_draws_random_numbers():
+    first, again, other = trained(0), trained(0, disturb=True), trained(1)
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_it_leaves_the_random_numbers_of_others_alone():
+    actor = make_actor()
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    Porl(actor, PorlConfig(**QUICK), 0)
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
+def test_a_gpu_learns_the_same_values():
+    porl = Porl(make_actor(), PorlConfig(**QUICK), 0, device="cuda")
+    values = learned(porl, two_states(1.0, terminated=True))
+    assert np.allclose(values, [GAMMA, 1.0], atol=0.02)
+    porl.update_actor(two_states(1.0, terminated=True), 0.1)
