@@ -11,7 +11,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
-from porl_ros.errors import PorlError
+from porl_ros.errors import ConfigError, PorlError
 
 try:  # half the latency and CPU of the single-threaded executor (measured); not in every rclpy
     from rclpy.experimental import EventsExecutor
@@ -19,6 +19,11 @@ except ImportError:
     EventsExecutor = SingleThreadedExecutor
 
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)
+
+
+def steady_seconds() -> float:
+    """Seconds of a clock that never jumps."""
+    return STEADY.now().nanoseconds / 1e9
 
 
 class PorlNode(LifecycleNode):
@@ -41,6 +46,18 @@ class PorlNode(LifecycleNode):
         """The present value of a parameter."""
         return self.get_parameter(name).value
 
+    def required(self, name: str) -> str:
+        """The value of a parameter that has no default; ConfigError when it is empty."""
+        if not self.value(name):
+            raise ConfigError(f"parameter {name} is not set: give it with -p {name}:=PATH")
+        return self.value(name)
+
+    def choice(self, name: str, choices: tuple[str, ...]) -> str:
+        """The value of a parameter that must be one of a few; ConfigError lists them."""
+        if self.value(name) not in choices:
+            raise ConfigError(f"{name} = '{self.value(name)}': must be {' or '.join(choices)}")
+        return self.value(name)
+
     def setup(self) -> None:
         """Validate everything, make everything; PorlError when something does not fit."""
 
@@ -54,19 +71,40 @@ class PorlNode(LifecycleNode):
         """Let go of everything that `setup` made."""
 
     def on_configure(self, state) -> TransitionCallbackReturn:
+        self._before_setup = self._entities()
         return self._guarded(self.setup)
 
     def on_activate(self, state) -> TransitionCallbackReturn:
         super().on_activate(state)
+        self._before_start = self._entities()
         return self._guarded(self.start)
 
     def on_deactivate(self, state) -> TransitionCallbackReturn:
         self.stop()
+        self._destroy_since(self._before_start)
         return super().on_deactivate(state)
 
     def on_cleanup(self, state) -> TransitionCallbackReturn:
         self.teardown()
+        self._destroy_since(self._before_setup)
         return TransitionCallbackReturn.SUCCESS
+
+    def _entities(self) -> list[tuple[Callable, object]]:
+        """Everything the node has on the graph, with what destroys it."""
+        return [
+            *((self.destroy_publisher, entity) for entity in self.publishers),
+            *((self.destroy_subscription, entity) for entity in self.subscriptions),
+            *((self.destroy_service, entity) for entity in self.services),
+            *((self.destroy_client, entity) for entity in self.clients),
+            *((self.destroy_timer, entity) for entity in self.timers),
+        ]
+
+    def _destroy_since(self, before: list[tuple[Callable, object]]) -> None:
+        """Destroy what `setup` or `start` has made, so that they can be called again."""
+        known = {id(entity) for _, entity in before}
+        for destroy, entity in self._entities():
+            if id(entity) not in known:
+                destroy(entity)
 
     def on_shutdown(self, state) -> TransitionCallbackReturn:
         self.shut_down()

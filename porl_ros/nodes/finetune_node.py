@@ -13,7 +13,7 @@ from std_msgs.msg import Float64, Int64MultiArray, String
 from std_srvs.srv import SetBool
 
 from porl_ros.configfile import load_yaml, parse
-from porl_ros.errors import ConfigError, PorlError
+from porl_ros.errors import PorlError
 from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.finetuning import FineTuning, Grant
 from porl_ros.learning.metrics import MetricsLog
@@ -46,15 +46,12 @@ class FinetuneNode(PorlNode):
 
     def setup(self) -> None:
         robot = load_robot(self.value("robot_config"))
-        for name in ("bundle", "store", "output"):
-            if not self.value(name):
-                raise ConfigError(f"parameter {name} is not set: give the path (-p {name}:=PATH)")
-        output = Path(self.value("output"))
-        self._lockstep = self.value("mode") == "lockstep"
+        output = Path(self.required("output"))
+        self._lockstep = self.choice("mode", ("lockstep", "paced")) == "lockstep"
         self._tuning = FineTuning(
             robot,
-            self.value("bundle"),
-            self.value("store"),
+            self.required("bundle"),
+            self.required("store"),
             output / "bundles",
             _learner_config(self.value("learner_config")),
             self.value("seed"),

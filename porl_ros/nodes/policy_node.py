@@ -5,34 +5,30 @@ reads bundles in a thread of their own.
 """
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Thread
 
-from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
-from rcl_interfaces.srv import SetParameters
-from rclpy.time import Time
 from std_msgs.msg import Bool, Float64, Int64, Int64MultiArray, String
-from std_srvs.srv import Trigger
 
-from porl_ros.errors import ConfigError, PorlError
 from porl_ros.learning.finetuning import WITHOUT_LIMIT, Grant, check_base
 from porl_ros.nodes import messages
-from porl_ros.nodes.base import PorlNode, run
+from porl_ros.nodes.base import PorlNode, run, steady_seconds
 from porl_ros.nodes.interaction import EpisodeResult, Interaction
+from porl_ros.nodes.resets import ResetClient
 from porl_ros.policy.runtime import PolicyRuntime
+from porl_ros.policy.swapping import BundleLoader
 from porl_ros.replay import ReplaySchema, ReplayWriter
 from porl_ros.robot.config import RobotConfig, load_robot
 from porl_ros.robot.controller import Controller
 from porl_ros.robot.observation import Sample
 from porl_ros.simulation.env import SEEDS_APART
 
-PATIENCE = 5.0  # seconds after which a reset is asked for again, and a silent learner is given up
+LEARNER_PATIENCE = 5.0  # seconds after which a learner that fell silent is given up
+LEARNER_START = 60.0  # seconds that it has to come up
+WITHOUT_LEARNER = Grant(WITHOUT_LIMIT, 0, WITHOUT_LIMIT)
 
 
 class PolicyNode(PorlNode):
-    """See the module. Everything but reading bundles and writing the store is in the executor's thread."""
+    """See the module. All but reading bundles and writing the store is in the executor's thread."""
 
     def __init__(self):
         super().__init__("policy")
@@ -42,226 +38,186 @@ class PolicyNode(PorlNode):
         self.parameter("mode", "lockstep", "lockstep (with a simulation) or paced (by the clock)")
         self.parameter("device", "auto", "where the policy is computed: auto, cpu or cuda")
         self.parameter("explore", True, "add the bundle's exploration noise to actions")
-        self.parameter("seed", 0, "seed of the exploration noise and of the first episode")
+        self.parameter("seed", 0, "seed of the exploration noise and of the episodes")
         self.parameter(
-            "learner", True, "lock-step: wait for a learner's grants, swap in its bundles"
+            "learner", True, "swap in a learner's bundles; in lock-step, await its grants"
         )
         self.parameter("max_steps", 0, "stop acting after this many control steps; 0: never")
         self._writer: ReplayWriter | None = None
-        self._interaction: Interaction | None = None
         self._active = False
 
     # Lifecycle
 
     def setup(self) -> None:
         self._config = config = load_robot(self.value("robot_config"))
-        self._lockstep = _is_lockstep(self.value("mode"))
+        self._lockstep = self.choice("mode", ("lockstep", "paced")) == "lockstep"
         controller = Controller(config)
-        seed = self.value("seed")
-        self._runtime = PolicyRuntime(config, self.value("device"), self.value("explore"), seed)
-        self._runtime.swap(self._runtime.load(_required(self, "bundle")))
+        self._runtime = PolicyRuntime(
+            config, self.value("device"), self.value("explore"), self.value("seed")
+        )
+        self._runtime.swap(self._runtime.load(self.required("bundle")))
         if warning := check_base(self._runtime.bundle):
             self.get_logger().warning(warning)
         self._writer = _open_writer(self, config, controller)
         self._interaction = Interaction(controller, self._runtime, self._writer)
         self._samples: dict[str, Sample] = {}
-        self._reset_state()
+        self._first_stamp: int | None = None  # of the episode's first samples; None: not begun yet
+        self._acted_stamp = -1  # of the samples that were last acted on
+        self._perceived_stamp = -1
+        self._last_command = None
+        awaits = self._lockstep and self.value("learner")
+        self._grant = Grant(0, 0, 0) if awaits else WITHOUT_LEARNER
+        self._learner_until = steady_seconds() + LEARNER_START
         self._connect(config)
-        self._loaded: dict[int, tuple] = {}
-        self._to_load: SimpleQueue[str | None] = SimpleQueue()
-        Thread(target=self._load_bundles, name="bundle loader", daemon=True).start()
 
     def start(self) -> None:
         self._active = True
         self.steady_timer(0.5, self._housekeeping)
         if not self._lockstep:
             self.create_timer(1.0 / self._config.control_rate, self._paced_tick)
-        self._active_version.publish(Int64(data=self._runtime.version))
+        self._announce_version()
         self.get_logger().info(
             f"policy version {self._runtime.version} is up for {self._config.name}; recording to "
             f"{self.value('store')}, run {self._writer.run}"
         )
 
     def stop(self) -> None:
+        """No further command: the last one holds a position-controlled robot where it is."""
         self._active = False
 
     def teardown(self) -> None:
-        if self._writer is None:
-            return
-        self._to_load.put(None)
-        self._interaction.abort()
-        self._writer.close()
-        self._writer = None
-
-    def _reset_state(self) -> None:
-        self._expected_stamp: int | None = (
-            None  # of the first samples of the episode; None: not begun
-        )
-        self._acted_stamp = -1
-        self._reset_asked: float | None = None
-        self._held = False  # perceived, but not allowed to decide yet
-        self._last_command = None
-        waits = self._lockstep and self.value("learner")
-        self._grant = Grant(0, 0, 0) if waits else Grant(WITHOUT_LIMIT, 0, WITHOUT_LIMIT)
-        self._granted_at = self._now()
+        if self._writer:
+            self._loader.close()
+            self._interaction.abort()
+            self._writer.close()
+            self._writer = None
 
     def _connect(self, config: RobotConfig) -> None:
         quality = messages.sensor_qos(self._lockstep)
         for source in config.observation.sources:
-            self.create_subscription(
-                messages.MESSAGES[source.type], source.topic, self._sample_callback(source), quality
-            )
+            kind = messages.MESSAGES[source.type]
+            self.create_subscription(kind, source.topic, self._receiver(source), quality)
         command = config.action.command
-        self._command = self.create_publisher(
-            messages.MESSAGES[command.type], command.topic, messages.COMMAND
+        kind = messages.MESSAGES[command.type]
+        self._command = self.create_publisher(kind, command.topic, messages.COMMAND)
+        self._resets = ResetClient(self, steady_seconds, self._on_episode_begun)
+        self._loader = BundleLoader(
+            self._runtime,
+            on_loaded=lambda: self.call_soon(self._try_to_act),
+            on_refused=lambda error: self.get_logger().error(
+                f"the present policy goes on: {error}"
+            ),
         )
-        self._reset = self.create_client(Trigger, "reset")
-        self._seed = self.create_client(SetParameters, "simulation/set_parameters")
         if self.value("learner"):
-            self.create_subscription(String, "learner/bundle", self._on_bundle, messages.LATCHED)
-            self.create_subscription(
-                Int64MultiArray, "learner/grant", self._on_grant, messages.LATCHED
-            )
-        self._active_version = self.create_publisher(Int64, "policy/version", messages.LATCHED)
-        self._episode_success = self.create_publisher(
-            Bool, "policy/episode_success", messages.EVENTS
-        )
-        self._success_rate = self.create_publisher(Float64, "policy/success_rate", messages.EVENTS)
-        self._steps = self.create_publisher(Int64, "policy/steps", messages.LATCHED)
+            listen = self.create_subscription
+            listen(String, "learner/bundle", self._on_bundle, messages.LATCHED)
+            listen(Int64MultiArray, "learner/grant", self._on_grant, messages.LATCHED)
+        self._version_topic = self.create_publisher(Int64, "policy/version", messages.LATCHED)
+        self._steps_topic = self.create_publisher(Int64, "policy/steps", messages.LATCHED)
+        self._success = self.create_publisher(Bool, "policy/episode_success", messages.EVENTS)
+        self._rate = self.create_publisher(Float64, "policy/success_rate", messages.EVENTS)
 
     # Samples and ticks
 
-    def _sample_callback(self, source):
+    def _receiver(self, source):
         def receive(message) -> None:
             try:
-                sample = messages.to_sample(source, message)
+                self._samples[source.name] = messages.to_sample(source, message)
             except messages.MessageError as error:
                 self.get_logger().error(str(error), throttle_duration_sec=5.0)
                 return
-            self._samples[source.name] = sample
             if self._lockstep:
                 self._lockstep_tick()
 
         return receive
 
     def _lockstep_tick(self) -> None:
-        """Act as soon as every source carries the same stamp, which was not acted on yet."""
+        """Step as soon as every source carries the same stamp, and it is a new one."""
         stamps = {sample.stamp for sample in self._samples.values()}
         if len(self._samples) < len(self._config.observation.sources) or len(stamps) > 1:
             return
         stamp = stamps.pop()
         if stamp < self._acted_stamp:
-            self._clock_jumped_back()
+            self._on_clock_jumped_back()
         elif stamp == self._acted_stamp:
-            self._resend()
-        elif self._expected_stamp is not None and stamp >= self._expected_stamp:
-            self._tick(stamp)
+            self._answer_again()
+        else:
+            self._step(stamp)
 
     def _paced_tick(self) -> None:
-        """Act by the clock on the latest samples; a sample that is too old holds the robot."""
-        if self._expected_stamp is None or not self._active:
+        """Step by the clock, on the latest samples; too old a sample holds the robot."""
+        if self._first_stamp is None:
             return
         now = self.get_clock().now().nanoseconds
-        for source in self._config.observation.sources:
-            sample = self._samples.get(source.name)
-            if sample is None or now - sample.stamp > source.max_age * 1e9:
-                age = "none came" if sample is None else f"{(now - sample.stamp) / 1e9:.2f} s old"
-                self.get_logger().warning(
-                    f"holding: {source.topic}: {age}, at most {source.max_age} s is acted on",
-                    throttle_duration_sec=2.0,
-                )
+        if late := _late_source(self._config, self._samples, now):
+            self.get_logger().warning(f"holding: {late}", throttle_duration_sec=2.0)
+            return
+        stamps = [sample.stamp for sample in self._samples.values()]
+        if min(stamps) >= self._first_stamp and max(stamps) > self._acted_stamp:
+            self._step(max(stamps))
+
+    def _step(self, stamp: int) -> None:
+        """Perceive, unless these samples are perceived already, then act if that is allowed."""
+        if not self._active or self._first_stamp is None or stamp < self._first_stamp:
+            return
+        if stamp != self._perceived_stamp:
+            self._perceived_stamp = stamp
+            if result := self._interaction.perceive(self._samples):
+                self._on_episode_ended(result)
                 return
-        stamp = max(sample.stamp for sample in self._samples.values())
-        oldest = min(sample.stamp for sample in self._samples.values())
-        if oldest >= self._expected_stamp and stamp > self._acted_stamp:
-            self._tick(stamp)
+        self._try_to_act()
 
-    def _tick(self, stamp: int) -> None:
-        if not self._active or self._held:
-            self._try_decide()
+    def _try_to_act(self) -> None:
+        """Act on what was perceived, unless the learner has not granted the step or its bundle."""
+        waiting = self._interaction.running and self._perceived_stamp > self._acted_stamp
+        if not (self._active and waiting):
             return
-        self._tick_stamp = stamp
-        result = self._interaction.perceive(self._samples)
-        if result:
-            self._announce(result)
-            self._ask_for_reset()
-            return
-        self._held = True
-        self._try_decide()
-
-    def _try_decide(self) -> None:
-        """Decide and send, unless the learner has not granted this step or its bundle is not read yet."""
-        if not (self._active and self._held):
-            return
-        steps, limit = self._interaction.steps, self.value("max_steps") or WITHOUT_LIMIT
-        if steps >= min(self._grant.until, limit):
+        step = self._interaction.steps
+        if step >= min(self._grant.until, self.value("max_steps") or WITHOUT_LIMIT):
             self._writer.request_flush()  # the learner waits for what we have
-            self._publish_steps()
+            self._steps_topic.publish(Int64(data=step))
             return
-        if not self._swap_if_due(steps):
-            return
-        self._held = False
-        self._acted_stamp = self._tick_stamp
+        if self._right_policy_acts(step):
+            self._act()
+
+    def _act(self) -> None:
+        self._acted_stamp = self._perceived_stamp
         act = self._interaction.decide()
-        self._last_command = messages.to_command(self._config, act.command, self._tick_stamp)
+        self._last_command = messages.to_command(self._config, act.command, self._acted_stamp)
         self._command.publish(self._last_command)
         if act.interventions:
-            self.get_logger().warning(
-                f"safety filter: {', '.join(act.interventions)}", throttle_duration_sec=5.0
-            )
+            limits = ", ".join(act.interventions)
+            self.get_logger().warning(f"safety filter: {limits}", throttle_duration_sec=5.0)
 
-    def _resend(self) -> None:
-        """The simulator shows an observation again: our answer was lost."""
-        if self._active and not self._held and self._last_command is not None:
+    def _answer_again(self) -> None:
+        """The simulation shows an observation again: our answer was lost."""
+        if self._active and self._last_command is not None:
             self._command.publish(self._last_command)
-
-    def _clock_jumped_back(self) -> None:
-        self.get_logger().warning(
-            "the clock went back (simulator restarted?): beginning a new episode"
-        )
-        self._interaction.abort()
-        self._samples.clear()
-        self._acted_stamp, self._held = -1, False
-        self._ask_for_reset()
 
     # Episodes
 
-    def _ask_for_reset(self) -> None:
-        """Seed, then reset; the episode begins with samples of the stamp that the reset answers."""
-        self._expected_stamp, self._held = None, False
-        self._reset_asked = self._now()
-        if not (self._reset.service_is_ready() and self._seed.service_is_ready()):
-            self.get_logger().info(
-                f"waiting for service {self._reset.srv_name}", throttle_duration_sec=5.0
-            )
-            return
-        seed = self.value("seed") * SEEDS_APART + self._interaction.episode + 1
-        value = ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=seed)
-        request = SetParameters.Request(parameters=[Parameter(name="seed", value=value)])
-        self._seed.call_async(request).add_done_callback(self._on_seeded)
+    def _on_episode_ended(self, result: EpisodeResult) -> None:
+        self._success.publish(Bool(data=result.success))
+        self._rate.publish(Float64(data=self._interaction.recent_success))
+        self._steps_topic.publish(Int64(data=self._interaction.steps))
+        self._ask_for_episode()
 
-    def _on_seeded(self, future) -> None:
-        self._reset.call_async(Trigger.Request()).add_done_callback(self._on_reset_done)
+    def _ask_for_episode(self) -> None:
+        self._first_stamp, self._last_command = None, None
+        self._resets.ask(self.value("seed") * SEEDS_APART + self._interaction.episode + 1)
 
-    def _on_reset_done(self, future) -> None:
-        response = future.result()
-        if response is None or not response.success or not response.message.isdecimal():
-            reason = response.message if response else "no answer"
-            self.get_logger().warning(
-                f"reset refused: {reason}; asking again", throttle_duration_sec=5.0
-            )
-            return
-        self._expected_stamp, self._reset_asked = int(response.message), None
+    def _on_episode_begun(self, stamp: int) -> None:
+        self._first_stamp = stamp
         if self._lockstep:
             self._lockstep_tick()
 
-    def _announce(self, result: EpisodeResult) -> None:
-        self._episode_success.publish(Bool(data=result.success))
-        self._success_rate.publish(Float64(data=self._interaction.recent_success))
-        self._publish_steps()
-
-    def _publish_steps(self) -> None:
-        self._steps.publish(Int64(data=self._interaction.steps))
+    def _on_clock_jumped_back(self) -> None:
+        self.get_logger().warning("the clock went back (simulation restarted?): a new episode")
+        self._interaction.abort()
+        self._samples.clear()
+        self._acted_stamp = self._perceived_stamp = -1
+        self._resets.cancel()
+        self._ask_for_episode()
 
     # Learner
 
@@ -269,47 +225,33 @@ class PolicyNode(PorlNode):
         if len(message.data) != 3:
             self.get_logger().error("learner/grant: must hold until, version, since; ignored")
             return
-        self._grant, self._granted_at = Grant(*message.data), self._now()
-        self._try_decide()
+        self._grant = Grant(*message.data)
+        self._learner_until = steady_seconds() + LEARNER_PATIENCE
+        self._try_to_act()
 
     def _on_bundle(self, message: String) -> None:
         try:
-            path = json.loads(message.data)["path"]
+            self._loader.request(str(json.loads(message.data)["path"]))
         except (ValueError, KeyError, TypeError):
-            self.get_logger().error("learner/bundle: not JSON with a path; ignored")
-            return
-        self._to_load.put(path)
+            self.get_logger().error("learner/bundle: is not JSON with a path; ignored")
 
-    def _load_bundles(self) -> None:
-        """Thread of the loader: reads and verifies bundles while the present one goes on acting."""
-        while (path := self._to_load.get()) is not None:
-            try:
-                bundle, infer = self._runtime.load(path)
-            except PorlError as error:
-                self.get_logger().error(f"bundle refused, the present policy goes on: {error}")
-                continue
-            self._loaded[bundle.manifest.version] = (bundle, infer)
-            self.call_soon(self._try_decide)
-
-    def _swap_if_due(self, steps: int) -> bool:
-        """Swap between two ticks; False when this step needs a bundle that is not read yet.
+    def _right_policy_acts(self, step: int) -> bool:
+        """Swap if it is time; False when this step needs a bundle that is not read yet.
 
         Paced, the newest bundle acts as soon as it is read. In lock-step the grant says which.
         """
-        if not self._lockstep or self._grant.since >= WITHOUT_LIMIT:
-            version = max(self._loaded, default=self._runtime.version)
-        elif steps >= self._grant.since:
-            version = self._grant.version
-        else:
-            return True
-        if version == self._runtime.version:
-            return True
-        if version not in self._loaded:
-            return False
-        self._runtime.swap(self._loaded[version])
-        self._loaded = {v: loaded for v, loaded in self._loaded.items() if v > version}
-        self._active_version.publish(Int64(data=version))
+        before = self._runtime.version
+        if not self._lockstep or self._grant is WITHOUT_LEARNER:
+            self._loader.swap_to_newest()
+        elif step >= self._grant.since and self._grant.version != before:
+            if not self._loader.swap_to(self._grant.version):
+                return False
+        if self._runtime.version != before:
+            self._announce_version()
         return True
+
+    def _announce_version(self) -> None:
+        self._version_topic.publish(Int64(data=self._runtime.version))
 
     # Housekeeping, twice a second
 
@@ -320,38 +262,32 @@ class PolicyNode(PorlNode):
             self.get_logger().error(
                 f"not recording: {self._writer.fault}; control goes on", throttle_duration_sec=10.0
             )
-        idle = self._expected_stamp is None
-        if idle and (self._reset_asked is None or self._now() - self._reset_asked > PATIENCE):
-            self._ask_for_reset()
-        elif idle and not self._reset.service_is_ready():
-            self._reset_asked = None
+        if self._first_stamp is None:
+            self._ask_for_episode()
         self._check_learner()
 
     def _check_learner(self) -> None:
         """A grant that is not renewed expires: the robot goes on collecting without the learner."""
-        limited = self._grant.until < WITHOUT_LIMIT and self._interaction.steps >= self._grant.until
-        if limited and self._now() - self._granted_at > PATIENCE:
+        if self._grant is WITHOUT_LEARNER:
+            return
+        if steady_seconds() > self._learner_until:
             self.get_logger().warning("no word from the learner: going on without it")
-            self._grant = Grant(WITHOUT_LIMIT, 0, WITHOUT_LIMIT)
-            self._try_decide()
-
-    def _now(self) -> float:
-        from porl_ros.nodes.base import STEADY
-
-        return STEADY.now().nanoseconds / 1e9
+            self._grant = WITHOUT_LEARNER
+            self._try_to_act()
+        elif self._grant.until == 0:
+            self.get_logger().info("waiting for the learner", throttle_duration_sec=5.0)
 
 
-def _is_lockstep(mode: str) -> bool:
-    if mode not in ("lockstep", "paced"):
-        raise ConfigError(f"mode = '{mode}': must be lockstep or paced")
-    return mode == "lockstep"
-
-
-def _required(node: PorlNode, name: str) -> str:
-    value = node.value(name)
-    if not value:
-        raise ConfigError(f"parameter {name} is not set: give the path (-p {name}:=PATH)")
-    return value
+def _late_source(config: RobotConfig, samples: dict[str, Sample], now: int) -> str:
+    """Which source cannot be acted on, and why; empty when all can."""
+    for source in config.observation.sources:
+        sample = samples.get(source.name)
+        if sample is None:
+            return f"{source.topic}: nothing came yet"
+        age = (now - sample.stamp) / 1e9
+        if age > source.max_age:
+            return f"{source.topic}: is {age:.2f} s old, at most {source.max_age} s is acted on"
+    return ""
 
 
 def _open_writer(node: PorlNode, config: RobotConfig, controller: Controller) -> ReplayWriter:
@@ -361,7 +297,7 @@ def _open_writer(node: PorlNode, config: RobotConfig, controller: Controller) ->
         action_names=controller.action_names,
     )
     robot = node.get_namespace().strip("/").replace("/", "_") or config.name
-    return ReplayWriter(Path(_required(node, "store")), schema, robot)
+    return ReplayWriter(Path(node.required("store")), schema, robot)
 
 
 def main(args: list[str] | None = None) -> int:

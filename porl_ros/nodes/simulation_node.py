@@ -36,7 +36,7 @@ class SimulationNode(PorlNode):
     def setup(self) -> None:
         config = load_robot(self.value("robot_config"))
         self._robot = SimulatedRobot(config, self.value("variant") or None)
-        self._lockstep = _is_lockstep(self.value("mode"))
+        self._lockstep = self.choice("mode", ("lockstep", "paced")) == "lockstep"
         self._sources = config.observation.sources
         quality = messages.sensor_qos(self._lockstep)
         self._sensors = [
@@ -125,12 +125,6 @@ class SimulationNode(PorlNode):
                 f"sensor_rate = {rate}, real_time_factor = {factor}: both must be over 0"
             )
         return max(1, round(1.0 / rate / self._robot.scene.timestep))
-
-
-def _is_lockstep(mode: str) -> bool:
-    if mode not in ("lockstep", "paced"):
-        raise ConfigError(f"mode = '{mode}': must be lockstep or paced")
-    return mode == "lockstep"
 
 
 def main(args: list[str] | None = None) -> int:

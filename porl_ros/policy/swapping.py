@@ -1,0 +1,60 @@
+"""Reading new bundles beside the control loop, and putting them in between two steps."""
+
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+
+from porl_ros.errors import PorlError
+from porl_ros.policy.runtime import PolicyRuntime
+
+
+class BundleLoader:
+    """Reads and verifies bundles in a thread of its own; the control thread swaps them in.
+
+    `on_loaded` and `on_refused` are called in the loader's thread. A bundle that is refused leaves
+    the present policy acting.
+    """
+
+    def __init__(
+        self,
+        runtime: PolicyRuntime,
+        on_loaded: Callable[[], None] = lambda: None,
+        on_refused: Callable[[PorlError], None] = lambda error: None,
+    ):
+        self._runtime, self._on_loaded, self._on_refused = runtime, on_loaded, on_refused
+        self._ready: dict[int, tuple] = {}
+        self._requests: SimpleQueue[Path | str | None] = SimpleQueue()
+        Thread(target=self._load, name="bundle loader", daemon=True).start()
+
+    def request(self, path: Path | str) -> None:
+        """Have a bundle read; returns at once. Any thread."""
+        self._requests.put(path)
+
+    def swap_to_newest(self) -> bool:
+        """Let the newest bundle that is read act; True when that is another one. Control thread."""
+        newest = max(self._ready.copy(), default=self._runtime.version)
+        return newest > self._runtime.version and self.swap_to(newest)
+
+    def swap_to(self, version: int) -> bool:
+        """Let this version act; False when it is not read yet. Control thread."""
+        if version not in self._ready:
+            return False
+        self._runtime.swap(self._ready.pop(version))
+        for older in [v for v in self._ready.copy() if v < version]:
+            del self._ready[older]
+        return True
+
+    def close(self) -> None:
+        """End the thread after what it is reading."""
+        self._requests.put(None)
+
+    def _load(self) -> None:
+        while (path := self._requests.get()) is not None:
+            try:
+                loaded = self._runtime.load(path)
+            except PorlError as error:
+                self._on_refused(error)
+                continue
+            self._ready[loaded[0].manifest.version] = loaded
+            self._on_loaded()
