@@ -10,7 +10,7 @@ from setuptools import find_packages, setup
 
 NAME = "porl_ros"
 NODES = ("policy_node", "finetune_node", "simulation_node")
-# Lower bounds, so that what a robot has already is kept. The exact versions that are tested together
+# Lower bounds, so that what a robot has already is kept. The versions that are tested together
 # are in requirements.txt, which `make` installs.
 REQUIRES = [
     "torch>=2.5",

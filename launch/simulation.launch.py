@@ -1,15 +1,15 @@
 """Fine-tuning in simulation: policy, fine-tuning and simulation nodes.
 
-    ros2 launch porl_ros simulation.launch.py bundle:=/path/to/base store:=/tmp/store output:=/tmp/out
+    ros2 launch porl_ros simulation.launch.py bundle:=BASE store:=STORE output:=OUTPUT
 
 The same description serves `porl demo` (porl_ros/nodes/bringup.py).
 """
 
-from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from launch import LaunchDescription
 from porl_ros.nodes.bringup import LaunchArguments, SimulationBringup, launch_arguments
 
 ARGUMENTS = launch_arguments(SimulationBringup) + launch_arguments(LaunchArguments)

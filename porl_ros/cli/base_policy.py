@@ -86,7 +86,7 @@ def evaluate_policy(
         result = evaluator.evaluate_all([bundle], seeds, update)[0]
     low, high = result.interval
     console.print(
-        f"success {result.success:.2f} (95 % interval {low:.2f} to {high:.2f}, {episodes} episodes), "
+        f"success {result.success:.2f} (95 % interval {low:.2f} to {high:.2f}, "
         f"{result.steps_to_success:.1f} steps to success"
     )
     return result

@@ -71,7 +71,8 @@ def _actor(env: gymnasium.Env, base: Path | None) -> Actor:
     actor = load_bundle(base).actor
     if (actor.observation_size, actor.action_size) != sizes:
         raise PorlError(
-            f"{base}: takes {actor.observation_size} observations and gives {actor.action_size} actions; "
+            f"{base}: takes {actor.observation_size} observations and gives "
+            f"{actor.action_size} actions; "
             f"the environment has {sizes[0]} and {sizes[1]}"
         )
     return actor

@@ -61,7 +61,7 @@ def clone(
             loss.backward()
             optimiser.step()
             schedule.step()
-        progress(epoch, float(loss))
+        progress(epoch, float(loss.detach()))
     return actor
 
 

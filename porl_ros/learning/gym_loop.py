@@ -1,4 +1,4 @@
-"""The same learner without ROS and without a store: for benchmarks, and for other people's tasks."""
+"""The same learner without ROS and store: for benchmarks and for other people's tasks."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which nodes make a system, with which parameters: one description for launch files and `porl demo`.
+"""Which nodes make a system: one description for launch files and `porl demo`.
 
 Imports no ROS, so that a launch file can be read anywhere.
 """
@@ -24,7 +24,7 @@ class Arguments(StrictModel):
 
     @classmethod
     def parse(cls, values: Mapping[str, str]) -> Self:
-        """From the texts of a launch file, which may hold others too; ConfigError names a wrong one."""
+        """From the texts of a launch file, which may hold others; ConfigError for a wrong one."""
         own = {name: values[name] for name in cls.model_fields if name in values}
         return parse(cls, own, "launch arguments")
 

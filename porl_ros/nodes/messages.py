@@ -40,7 +40,7 @@ EVENTS = qos(reliable=True, depth=100)
 
 
 def sensor_qos(lockstep: bool) -> QoSProfile:
-    """Best effort on a robot: the next sample is better than a late one. Lock-step must not lose any."""
+    """Best effort on a robot, where the next sample beats a late one; lock-step must lose none."""
     return qos(reliable=lockstep)
 
 
@@ -113,7 +113,7 @@ def from_sample(source, sample: Sample):
 def to_command(config: RobotConfig, command: np.ndarray, stamp: int):
     """A command (n,) as the contract's message. It carries the stamp of the observation it answers.
 
-    A trajectory has a header for that; an array has only its layout, whose label controllers ignore.
+    A trajectory has a header for that; an array only its layout, whose label controllers ignore.
     """
     if config.action.command.type == "std_msgs/msg/Float64MultiArray":
         message = Float64MultiArray(data=command.tolist())
@@ -130,7 +130,7 @@ def to_command(config: RobotConfig, command: np.ndarray, stamp: int):
 
 
 def from_command(config: RobotConfig, message) -> tuple[np.ndarray, int]:
-    """Joint positions (n,) and the stamp they answer (-1: unknown); MessageError when it does not fit."""
+    """Joint positions (n,) and the stamp they answer, -1 if unknown; MessageError."""
     topic, joints = config.action.command.topic, config.command_joints
     if isinstance(message, Float64MultiArray):
         values, label = (
@@ -144,8 +144,8 @@ def from_command(config: RobotConfig, message) -> tuple[np.ndarray, int]:
         values, stamp = list(message.points[0].positions), nanoseconds(message.header.stamp)
     if len(values) != len(joints):
         raise MessageError(
-            f"{topic}: {len(values)} values for {len(joints)} joints ({', '.join(joints)}); the sender "
-            "uses another robot config, or another node publishes here"
+            f"{topic}: {len(values)} values for {len(joints)} joints ({', '.join(joints)}); "
+            "the sender uses another robot config, or another node publishes here"
         )
     if not all(map(math.isfinite, values)):
         raise MessageError(f"{topic}: values that are not finite")

@@ -244,7 +244,8 @@ class PolicyNode(PorlNode):
         if not self._lockstep or self._grant is WITHOUT_LEARNER:
             self._loader.swap_to_newest()
         elif step >= self._grant.since and self._grant.version != before:
-            if not self._loader.swap_to(self._grant.version):
+            swapped = self._loader.swap_to(self._grant.version)
+            if not swapped:
                 return False
         if self._runtime.version != before:
             self._announce_version()

@@ -1,4 +1,4 @@
-"""Nodes as processes of their own, for where there is no `ros2 launch`. None outlives its parent."""
+"""Nodes as processes, for where there is no `ros2 launch`. None outlives its parent."""
 
 import ctypes
 import os
@@ -73,8 +73,8 @@ class NodeProcesses:
         for name, child in self._children.items():
             if child.poll() is not None:
                 raise ProcessDied(
-                    f"the {name} node ended with code {child.returncode}; its log {self.log_path(name)} "
-                    f"ends with:\n{self.log_tail(name)}"
+                    f"the {name} node ended with code {child.returncode}; "
+                    f"its log {self.log_path(name)} ends with:\n{self.log_tail(name)}"
                 )
 
     def log_path(self, name: str) -> Path:
@@ -103,7 +103,7 @@ class NodeProcesses:
 
 
 def private_domain() -> None:
-    """Keep the graph on this machine, and apart from others that may run on it, unless told otherwise."""
+    """Keep the graph on this machine and apart from others on it, unless told otherwise."""
     os.environ.setdefault("ROS_DOMAIN_ID", str(random.SystemRandom().randrange(1, 101)))
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 

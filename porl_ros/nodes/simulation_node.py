@@ -69,7 +69,7 @@ class SimulationNode(PorlNode):
         self._active = False
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        """Begin the episode of parameter `seed`; the message is the stamp of its first samples [ns]."""
+        """Begin the episode of parameter `seed`; answers with its first samples' stamp [ns]."""
         response.success = self._active
         if not self._active:
             response.message = "the simulation is not active"

@@ -60,7 +60,7 @@ class ReplayMemory:
     def __init__(
         self, observation_size: int, action_size: int, capacity: int, discount: float, seed: int
     ):
-        """Memory is taken as it fills: 4 * (2 + observation_size + action_size) + 17 bytes a slot."""
+        """Takes memory as it fills: 4 * (2 + observation_size + action_size) + 17 bytes a slot."""
         if capacity < 2:
             raise ValueError(f"capacity: {capacity} must be at least 2 slots")
         if not 0.0 <= discount <= 1.0:

@@ -12,7 +12,7 @@ from porl_ros.simulation.tasks import make_task
 
 
 class SimulatedRobot:
-    """One robot in one variant of its scene. Seeded: same seed and commands, same episode, bit for bit.
+    """One robot in one variant of its scene. Same seed and commands, same episode, bit for bit.
 
     Time goes on across resets, as on a robot. Not thread-safe.
     """
@@ -60,7 +60,7 @@ class SimulatedRobot:
         return self.samples()
 
     def advance(self, command: np.ndarray, substeps: int) -> None:
-        """Run `substeps` of physics. A command that is new takes effect after the cell's latency."""
+        """Run `substeps` of physics; a new command takes effect after the cell's latency."""
         if command.shape != self._command.shape:
             raise ValueError(f"command: shape {command.shape}, must be {self._command.shape}")
         waiting = min(self._latency, substeps) if not np.array_equal(command, self._command) else 0
@@ -126,7 +126,7 @@ class _JointReader:
             if joint not in names:
                 have = ", ".join(sorted(filter(None, names)))
                 raise ConfigError(
-                    f"observation source '{self.name}': the scene has no joint '{joint}'; has {have}"
+                    f"source '{self.name}': the scene has no joint '{joint}'; has {have}"
                 )
         self._position = [model.joint(joint).qposadr[0] for joint in source.joints]
         self._velocity = [model.joint(joint).dofadr[0] for joint in source.joints]
@@ -144,7 +144,7 @@ def _substeps(config: RobotConfig, scene: SceneConfig) -> int:
     exact = 1.0 / config.control_rate / scene.timestep
     if abs(exact - round(exact)) > 1e-6 or exact < 1:
         raise ConfigError(
-            f"control_rate = {config.control_rate}: a control step must be a whole number of physics "
-            f"steps of {scene.timestep} s, is {exact:.3f}"
+            f"control_rate = {config.control_rate}: a control step must be a whole number of "
+            f"physics steps of {scene.timestep} s, is {exact:.3f}"
         )
     return round(exact)

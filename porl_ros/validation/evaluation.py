@@ -16,7 +16,6 @@ from porl_ros.policy.network import NumpyActor
 from porl_ros.robot.config import RobotConfig, load_robot
 from porl_ros.simulation.env import RobotEnv
 
-
 # Seeds of evaluation episodes begin here: far from those of training and of demonstrations.
 EVALUATION_SEED = 2_000_000_000_000
 
@@ -83,7 +82,7 @@ class Evaluator:
         )
 
     def evaluate(self, bundle: Path, seeds: Sequence[int]) -> Evaluation:
-        """Episodes of these seeds; BundleError or ContractMismatch for a bundle that does not fit."""
+        """Episodes of these seeds; BundleError or ContractMismatch if the bundle does not fit."""
         return self.evaluate_all([bundle], seeds)[0]
 
     def evaluate_all(
@@ -92,7 +91,7 @@ class Evaluator:
         seeds: Sequence[int],
         progress: Callable[[int], None] = lambda n: None,
     ) -> list[Evaluation]:
-        """The same episodes for several bundles; `progress` is called with the episodes done so far."""
+        """The same episodes for several bundles; `progress` gets the number of episodes done."""
         parts = [
             seeds[i :: self._workers] for i in range(self._workers) if seeds[i :: self._workers]
         ]
