@@ -66,8 +66,11 @@ class PolicyBundle:
 def save_bundle(path: Path, actor: Actor, contract: dict, *, made_by: str, **fields) -> Manifest:
     """Write a bundle to `path`, which must not exist; `fields` are those of the manifest.
 
-    Raises BundleError when there is something already: bundles are never overwritten.
+    Raises BundleError when there is something already, which is never overwritten, or when the
+    policy has diverged and could not be loaded again.
     """
+    if not all(torch.isfinite(tensor).all() for tensor in actor.state_dict().values()):
+        raise BundleError(f"{path}: not written: the policy holds values that are not finite")
     if path.exists():
         raise BundleError(
             f"{path} exists already and bundles are never overwritten; choose another path"

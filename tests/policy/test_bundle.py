@@ -49,6 +49,14 @@ def test_nothing_is_overwritten(tmp_path, config):
         make_bundle(tmp_path / "b", config)
 
 
+def test_a_diverged_policy_is_not_written(tmp_path, config):
+    actor = make_actor()
+    torch.nn.init.constant_(actor.layers[0].bias, torch.nan)
+    with pytest.raises(BundleError, match="not written: the policy holds values"):
+        make_bundle(tmp_path / "a", config, actor)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_another_contract_is_refused_by_the_field_that_differs(tmp_path, config):
     contract = config.model_dump(mode="json")
     contract["action"]["scale"] = 0.02
