@@ -136,7 +136,7 @@ def _adam(module: torch.nn.Module, rate: float) -> torch.optim.Adam:
 def _step(optimiser: torch.optim.Optimizer, loss: Tensor, what: str) -> None:
     if not torch.isfinite(loss):
         raise DivergedError(
-            f"the {what} loss is {float(loss)}: check rewards and observations in the store"
+            f"the {what} loss is {loss.item()}: check rewards and observations in the store"
         )
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
