@@ -1,11 +1,39 @@
-"""The contract that most tests are about."""
+"""What tests of several rooms share: the contract, a cloned policy, and a graph of their own."""
+
+import os
+import random
+from pathlib import Path
 
 import pytest
 
 from porl_ros.robot.config import RobotConfig, load_robot
+
+# Before any rclpy starts, and inherited by every node: never the graph of a robot that is near.
+os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(1, 101))
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 
 
 @pytest.fixture(scope="session")
 def config() -> RobotConfig:
     """The shipped insertion robot; frozen, so all tests may share it."""
     return load_robot("ur5e_insert")
+
+
+@pytest.fixture(scope="session")
+def demonstrations(tmp_path_factory) -> Path:
+    """The store of the default base policy: ten demonstrations in the calibrated cell."""
+    from porl_ros.cli.base_policy import record
+
+    store = tmp_path_factory.mktemp("demonstrations") / "store"
+    record("ur5e_insert", "calibrated", count=10, noise=0.2, seed=0, store=store)
+    return store
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory, demonstrations) -> Path:
+    """The bundle that is cloned from them, in a few seconds; read only."""
+    from porl_ros.cli.base_policy import clone_policy
+
+    bundle = tmp_path_factory.mktemp("base") / "base"
+    clone_policy("ur5e_insert", demonstrations, bundle, epochs=300, std=0.2, seed=0)
+    return bundle

@@ -1,0 +1,89 @@
+"""A system that runs: real processes, a real graph, and what they leave behind."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import yaml
+import zarr
+
+from porl_ros.nodes.bringup import NodeSpec, SimulationBringup
+from porl_ros.nodes.monitor import Monitor
+from porl_ros.nodes.processes import NodeProcesses
+
+START = 120.0  # seconds for the nodes to come up and find each other, on a busy machine
+# Stages in a few seconds; nothing here is long enough to become good at the task.
+LEARNER = {
+    "presample_steps": 150,
+    "total_steps": 400,
+    "warmup_mc_updates": 50,
+    "warmup_td_updates": 50,
+    "publish_every": 50,
+}
+
+
+class System(NamedTuple):
+    """Handles on a running system."""
+
+    folder: Path
+    nodes: NodeProcesses
+    monitor: Monitor
+
+    def wait_for(self, condition: Callable[[], bool], seconds: float = START) -> None:
+        """Fail when the condition does not come about, or a node dies meanwhile."""
+        assert self.monitor.wait_for(condition, seconds, self.nodes.check), self.state
+
+    @property
+    def state(self) -> str:
+        """What there is to say when a test waits in vain."""
+        monitor = self.monitor
+        logs = "\n".join(path.read_text() for path in sorted((self.folder / "nodes").glob("*.log")))
+        return f"{monitor.learner} steps {monitor.policy_steps} v{monitor.policy_version}\n{logs}"
+
+
+@contextmanager
+def running(
+    folder: Path, bundle: Path, learner: dict | None = None, extra: dict | None = None, **arguments
+) -> Iterator[System]:
+    """Bring up what a user would, in `folder`; `extra` goes to the policy node's parameters."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = folder / "learner.yaml"
+    settings.write_text(yaml.safe_dump(LEARNER | (learner or {})))
+    bringup = SimulationBringup(
+        bundle=str(bundle),
+        store=str(folder / "store"),
+        output=str(folder / "learner"),
+        learner_config=str(settings),
+        **arguments,
+    )
+    specs = [_with(spec, extra or {}) for spec in bringup.nodes()]
+    with NodeProcesses(specs, folder / "nodes") as nodes, Monitor() as monitor:
+        yield System(folder, nodes, monitor)
+
+
+def _with(spec: NodeSpec, extra: dict) -> NodeSpec:
+    own = extra if spec.name == "policy" else {}
+    return spec._replace(parameters=spec.parameters | own)
+
+
+def read_rows(store: Path) -> dict[str, np.ndarray]:
+    """All columns of a store as any Zarr reader sees them, runs and segments in order."""
+    segments = sorted(store.glob("writers/*/*/segments/[0-9]*"))
+    groups = [zarr.open_group(path, mode="r") for path in segments]
+    names = [name for name in groups[0].array_keys() if not name.startswith("final_")]
+    return {name: np.concatenate([group[name][...] for group in groups]) for name in names}
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Command lines of all processes that were given something in this folder."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:  # it has ended meanwhile
+            continue
+        if str(folder) in line:
+            lines.append(line)
+    return lines
