@@ -9,7 +9,7 @@ from porl_ros.errors import PorlError
 from porl_ros.learning.bc import MIN_STD, BcConfig, clone
 from porl_ros.policy.bundle import saturation
 
-QUICK = BcConfig(epochs=40, hidden=(32,), learning_rate=3e-3, noise=0.0)
+QUICK = BcConfig(epochs=60, hidden=(32,), learning_rate=3e-3, noise=0.0)
 RNG = np.random.default_rng(0)
 SEEN = (RNG.normal(size=(600, 4)) * [1.0, 5.0, 0.1, 1.0] + [0.0, 10.0, 0.0, -3.0]).astype(
     np.float32
