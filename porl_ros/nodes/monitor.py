@@ -8,6 +8,7 @@ from typing import Self
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from std_msgs.msg import Float64, Int64, String
+from std_srvs.srv import SetBool
 
 from porl_ros.nodes import messages
 
@@ -25,6 +26,7 @@ class Monitor:
         self.policy_steps = 0
         self.policy_version: int | None = None
         self.success_rate = float("nan")
+        self._pause = self.node.create_client(SetBool, "learner/pause")
         listen = self.node.create_subscription
         listen(String, "learner/status", self._on_status, messages.LATCHED)
         listen(Int64, "policy/steps", self._on_steps, messages.LATCHED)
@@ -35,7 +37,18 @@ class Monitor:
         """Take in what arrives within `seconds`."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
-            self._executor.spin_once(timeout_sec=left)
+            self.spin_once(left)
+
+    def spin_once(self, timeout: float) -> None:
+        """Take in one thing that arrives within `timeout` seconds."""
+        self._executor.spin_once(timeout_sec=timeout)
+
+    def pause_learner(self, paused: bool, timeout: float = 10.0) -> bool:
+        """Have learning stopped or resumed; False when nobody answered in `timeout` seconds."""
+        if not self._pause.wait_for_service(timeout):
+            return False
+        future = self._pause.call_async(SetBool.Request(data=paused))
+        return self.wait_for(future.done, timeout)
 
     def wait_for(self, condition: Callable[[], bool], timeout: float, check=lambda: None) -> bool:
         """Spin until the condition holds; False after `timeout` seconds. `check` may raise."""
