@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 
-from porl_ros.errors import PorlError
+from porl_ros.errors import ConfigError, PorlError
 from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.trainer import Progress, Stage, Trainer
 from porl_ros.policy.bundle import PolicyBundle, load_bundle, save_bundle
@@ -49,7 +49,9 @@ class FineTuning:
         device: str = "auto",
         lockstep: bool = False,
     ):
-        """Raises BundleError or ContractMismatch for a base policy that does not fit."""
+        """Raises BundleError or ContractMismatch for a base policy that does not fit, ConfigError
+        for settings that do not fit the robot."""
+        _check_presample(config, robot)
         torch.set_num_threads(1)  # the other core belongs to the robot; two threads gain little
         self.base: PolicyBundle = load_bundle(base, robot)
         self.config, self.lockstep = config, lockstep
@@ -96,7 +98,7 @@ class FineTuning:
         if not self._open_store():
             return False
         self._queue.extend(one for chunk in self._reader.poll() for one in _single_rows(chunk))
-        if self.trainer.work(UPDATES_AT_ONCE):
+        if not self._paused and self.trainer.work(UPDATES_AT_ONCE):
             return True
         self._publish_if_due()
         if not self._queue:
@@ -171,6 +173,15 @@ def _single_rows(chunk: Chunk) -> Iterator[Chunk]:
         yield Chunk(chunk.run, row, chunk.rows[i : i + 1], chunk.finals[at])
     if not len(chunk.rows):
         yield chunk
+
+
+def _check_presample(config: PorlConfig, robot: RobotConfig) -> None:
+    steps, horizon = config.presample_steps, robot.episode.horizon
+    if 0 < steps < horizon:
+        raise ConfigError(
+            f"presample_steps = {steps}: must be 0 or at least an episode ({horizon} steps), or "
+            "nothing is known of the base policy"
+        )
 
 
 def check_base(bundle: PolicyBundle, limit: float = 0.5) -> str:

@@ -122,10 +122,13 @@ class Trainer:
 
     @property
     def anchor(self) -> float:
-        """Fades in proportion to its final weight, as recent success rises from the base's to 1."""
+        """Fades linearly to its final weight, as recent success rises from the base's to 1.
+
+        A base whose success is not known counts as 0. One that always succeeds is held.
+        """
         first, last = self.config.anchor, self.config.anchor_final
-        base = self.base_success
-        if first == 0.0 or not self._recent or np.isnan(base) or base >= 1.0:
+        base = self.base_success if self._base_outcomes else 0.0
+        if not self._recent or base >= 1.0:
             return first
         gained = (float(np.mean(self._recent)) - base) / (1.0 - base)
         return float(first + np.clip(gained, 0.0, 1.0) * (last - first))

@@ -8,7 +8,7 @@ from typing import Any
 import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
 from porl_ros.errors import ConfigError, PorlError
@@ -142,18 +142,22 @@ class PorlNode(LifecycleNode):
 
 
 def run(node_type: type[PorlNode], args: list[str] | None = None) -> int:
-    """Main of a node; returns the exit code. SIGINT and SIGTERM end it in order, with 0."""
-    rclpy.init(args=args)
-    # launch sends SIGINT and a terminal too: whichever comes, the node stops once, in order
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Main of a node; returns the exit code. SIGINT and SIGTERM end it in order, with 0.
+
+    rclpy's own handlers would shut the context down under a callback that publishes, and nothing
+    could be sent on the way down; KeyboardInterrupt would cut a row in the middle. So a signal is
+    only noted, and looked at between two callbacks.
+    """
+    rclpy.init(args=args, signal_handler_options=rclpy.SignalHandlerOptions.NO)
+    signals: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: signals.append(number))
     node = None
     try:
         node = node_type()
         if node.value("autostart"):
             _autostart(node)
-        _spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        _spin(node, signals)
     finally:
         code = _finish(node)
     return code
@@ -166,11 +170,11 @@ def _autostart(node: PorlNode) -> None:
             return
 
 
-def _spin(node: PorlNode) -> None:
+def _spin(node: PorlNode, signals: list[int]) -> None:
     executor = EventsExecutor()
     executor.add_node(node)
     try:
-        while rclpy.ok() and node.exit_code is None:
+        while not signals and node.exit_code is None:
             executor.spin_once(timeout_sec=0.1)
     finally:
         executor.remove_node(node)
@@ -178,8 +182,6 @@ def _spin(node: PorlNode) -> None:
 
 
 def _finish(node: PorlNode | None) -> int:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if node is None:
         return 1
     node.shut_down()

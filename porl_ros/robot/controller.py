@@ -24,7 +24,7 @@ class Act(NamedTuple):
 
     command: np.ndarray  # (n,) joint positions, in the order of `config.command_joints`
     executed: np.ndarray  # (m,) float32, the action that was really carried out
-    requested: np.ndarray  # (m,) float32, what the policy asked for
+    requested: np.ndarray  # (m,) float32, what the policy asked for; zeros if that was no action
     interventions: tuple[str, ...]  # limits of the safety filter that changed the command
 
 
@@ -87,18 +87,16 @@ class Controller:
         """
         requested = np.asarray(action, np.float32)
         valid = requested.shape == (self.decoder.size,) and np.isfinite(requested).all()
-        clipped = (
-            np.clip(requested, -1.0, 1.0) if valid else np.zeros(self.decoder.size, np.float32)
-        )
-        command = (
-            self.decoder.decode(clipped, self._measured, self._sent)
-            if valid
-            else self._sent * np.nan
-        )
+        if not valid:
+            requested = np.zeros(self.decoder.size, np.float32)
+        clipped = np.clip(requested, -1.0, 1.0)
+        command = self.decoder.decode(clipped, self._measured, self._sent)
+        if not valid:
+            command[:] = np.nan
         sent, interventions = self._filter.filter(command, self._sent)
         executed = self.decoder.settle(clipped, sent, bool(interventions))
         self._sent, self._last_action = sent, executed
-        return Act(sent, executed, clipped, interventions)
+        return Act(sent, executed, requested, interventions)
 
     def observe(self, samples: Samples) -> Outcome:
         """What the last action led to; counts one step of the episode."""

@@ -31,6 +31,7 @@ class ArmKinematics:
         )
         self._address = np.array([model.joint(joint).qposadr[0] for joint in config.joints])
         self._configuration = mink.Configuration(model)
+        self._rest = model.qpos0.copy()  # of joints that are not the arm's
         self._site = config.tool_site
         self._offset = mink.SE3.from_translation(np.asarray(config.tool_offset))
         self._offset_inverse = self._offset.inverse()
@@ -46,19 +47,25 @@ class ArmKinematics:
         return self._tool().translation()
 
     def solve(self, start: np.ndarray, position: np.ndarray) -> np.ndarray:
-        """Arm joints that bring the tool to `position`, oriented as at home, from `start`."""
+        """Arm joints that bring the tool to `position`, oriented as at home, from `start`.
+
+        NaN where the solver finds none: the safety filter then holds the robot.
+        """
         self._set(start)
         tool = mink.SE3.from_rotation_and_translation(self._rotation, position)
         self._task.set_target(tool @ self._offset_inverse)
-        for _ in range(IK_STEPS):
-            step = mink.solve_ik(
-                self._configuration, [self._task], 1.0, "daqp", IK_DAMPING, limits=self._limits
-            )
-            self._configuration.integrate_inplace(step, 1.0)
+        try:
+            for _ in range(IK_STEPS):
+                step = mink.solve_ik(
+                    self._configuration, [self._task], 1.0, "daqp", IK_DAMPING, limits=self._limits
+                )
+                self._configuration.integrate_inplace(step, 1.0)
+        except mink.MinkError:
+            return np.full(len(self._address), np.nan)
         return self._configuration.q[self._address].copy()
 
     def _set(self, joints: np.ndarray) -> None:
-        q = self._configuration.q.copy()
+        q = self._rest.copy()
         q[self._address] = joints
         self._configuration.update(q)
 

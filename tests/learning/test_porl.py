@@ -80,14 +80,20 @@ def test_targets_stay_in_the_range_of_possible_returns():
     assert np.allclose(learned(porl, two_states(-5.0, terminated=True)), [0.0, 0.0], atol=0.02)
 
 
-def test_the_target_is_the_lowest_of_the_ensemble():
-    porl = make_porl(critics=3)
-    for member, value in zip(porl.targets.members, (0.9, 0.2, 0.5), strict=True):
+def test_the_target_is_the_lower_of_a_pair():
+    porl = make_porl(critics=2)
+    for member, value in zip(porl.targets.members, (0.9, 0.2), strict=True):
         nn.init.zeros_(member[-1].weight)
         nn.init.constant_(member[-1].bias, value)
     porl.config = porl.config.model_copy(update={"target_rate": 1e-9})
     values = learned(porl, two_states(0.0, terminated=False))
     assert np.allclose(values, GAMMA * 0.2, atol=0.02)
+
+
+def test_every_pair_of_a_larger_ensemble_gets_its_turn():
+    porl = make_porl(critics=4)
+    pairs = {tuple(sorted(porl._random_pair().tolist())) for _ in range(200)}
+    assert pairs == {(i, j) for i in range(4) for j in range(i + 1, 4)}
 
 
 def test_the_target_critics_follow_slowly():
