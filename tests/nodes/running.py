@@ -45,17 +45,21 @@ class System(NamedTuple):
 
 @contextmanager
 def running(
-    folder: Path, bundle: Path, learner: dict | None = None, extra: dict | None = None, **arguments
+    folder: Path, bundle: Path, settings: dict | None = None, extra: dict | None = None, **arguments
 ) -> Iterator[System]:
-    """Bring up what a user would, in `folder`; `extra` goes to the policy node's parameters."""
+    """Bring up what a user would, in `folder`.
+
+    `settings` are the learner's, `extra` are parameters of the policy node, `arguments` those of
+    the bring-up.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    settings = folder / "learner.yaml"
-    settings.write_text(yaml.safe_dump(LEARNER | (learner or {})))
+    learner_config = folder / "learner.yaml"
+    learner_config.write_text(yaml.safe_dump(LEARNER | (settings or {})))
     bringup = SimulationBringup(
         bundle=str(bundle),
         store=str(folder / "store"),
         output=str(folder / "learner"),
-        learner_config=str(settings),
+        learner_config=str(learner_config),
         **arguments,
     )
     specs = [_with(spec, extra or {}) for spec in bringup.nodes()]

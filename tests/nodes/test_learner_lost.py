@@ -1,0 +1,57 @@
+"""The robot does not need the learner: pausing it, and killing it, leave the policy at work."""
+
+import pytest
+from rclpy.task import Future
+from running import System, read_rows, running
+from std_srvs.srv import SetBool
+
+pytestmark = pytest.mark.slow
+
+LONG = {"presample_steps": 100, "total_steps": 1_000_000, "publish_every": 25}
+
+
+def call_pause(system: System, paused: bool) -> None:
+    client = system.monitor.node.create_client(SetBool, "learner/pause")
+    system.wait_for(client.service_is_ready)
+    future: Future = client.call_async(SetBool.Request(data=paused))
+    system.wait_for(future.done)
+    assert future.result().success, future.result().message
+    system.monitor.node.destroy_client(client)
+
+
+def steps_go_on(system: System, by: int) -> None:
+    goal = system.monitor.policy_steps + by
+    system.wait_for(lambda: system.monitor.policy_steps >= goal)
+
+
+def test_a_learner_that_is_paused_or_killed_leaves_the_robot_at_work(tmp_path, base):
+    with running(tmp_path, base, LONG) as system:
+        monitor = system.monitor
+        system.wait_for(lambda: (monitor.policy_version or 0) >= 2)
+
+        call_pause(system, True)
+        system.wait_for(lambda: monitor.learner["stage"] == "paused")
+        before, version = monitor.learner["gradient_steps"], monitor.policy_version
+        steps_go_on(system, by=300)  # six times what it could have been granted
+        system.wait_for(lambda: monitor.learner["env_steps"] >= monitor.policy_steps - 60)
+        assert monitor.learner["gradient_steps"] == before
+        assert monitor.policy_version <= version + 1  # one may have been on its way
+
+        call_pause(system, False)
+        system.wait_for(lambda: monitor.learner["gradient_steps"] > before)
+        assert 3.5 < monitor.learner["utd"] <= 4.0  # what the last row earned may be due still
+        system.wait_for(lambda: monitor.policy_version > version + 1)
+
+        system.nodes.kill("finetune")
+        monitor.spin(0.5)  # what it had sent still arrives
+        bundles = set((tmp_path / "learner" / "bundles").iterdir())
+        steps_go_on(system, by=300)
+        version = monitor.policy_version
+        steps_go_on(system, by=100)
+        assert monitor.policy_version == version
+        assert "no word from the learner: going on without it" in system.nodes.log_tail("policy")
+        assert set((tmp_path / "learner" / "bundles").iterdir()) == bundles
+        assert system.nodes.stop() == {"policy": 0, "simulation": 0}
+    versions = read_rows(tmp_path / "store")["policy_version"]
+    assert versions[-1] == version
+    assert len(versions) >= 800

@@ -1,0 +1,63 @@
+"""What a policy sees and does in process, it sees and does through the nodes."""
+
+import numpy as np
+import pytest
+from running import read_rows, running
+
+from porl_ros.nodes import messages
+from porl_ros.policy.bundle import load_bundle
+from porl_ros.policy.network import NumpyActor
+from porl_ros.simulation.env import SEEDS_APART, RobotEnv
+
+pytestmark = pytest.mark.slow
+
+EPISODES, SEED, TOLERANCE = 5, 7, 1e-5
+
+
+def in_process(config, base) -> dict[str, np.ndarray]:
+    """The episodes through the Gymnasium environment, with the columns that the store has too."""
+    env, policy = RobotEnv(config), NumpyActor(load_bundle(base, config).actor)
+    rows = {"observation": [], "action": [], "command": [], "episode": [], "reward": []}
+    for episode in range(EPISODES):
+        observation, _ = env.reset(seed=SEED * SEEDS_APART + episode)
+        ended = False
+        while not ended:
+            following, reward, terminated, truncated, info = env.step(policy(observation))
+            act, ended = info["act"], terminated or truncated
+            step = (observation, act.executed, act.command, episode, reward)
+            for column, value in zip(rows.values(), step, strict=True):
+                column.append(value)
+            observation = following
+    return {name: np.array(column) for name, column in rows.items()}
+
+
+def test_five_episodes_in_process_and_through_the_nodes_are_the_same(tmp_path, config, base):
+    expected = in_process(config, base)
+    commands = {}
+
+    def on_command(message) -> None:
+        command, stamp = messages.from_command(config, message)
+        commands[stamp] = command
+
+    steps = len(expected["episode"])
+    options = {"learner": False, "explore": False, "seed": SEED}
+    with running(tmp_path, base, extra={"max_steps": steps}, **options) as system:
+        kind = messages.MESSAGES[config.action.command.type]
+        topic = config.action.command.topic
+        deep = messages.qos(reliable=True, depth=1000)
+        system.monitor.node.create_subscription(kind, topic, on_command, deep)
+        # published at the end of an episode, and the last one ends with the last step
+        system.wait_for(lambda: system.monitor.policy_steps == steps)
+        assert system.nodes.stop() == {"policy": 0, "simulation": 0}
+    rows = read_rows(tmp_path / "store")
+    assert len(rows["episode"]) == steps
+    assert np.array_equal(rows["episode"], expected["episode"])
+    assert np.array_equal(rows["reward"], expected["reward"])
+    for name in ("observation", "action"):
+        assert np.abs(rows[name] - expected[name]).max() <= TOLERANCE, name
+    stamps = rows["stamp"].tolist()
+    # The first ones may have gone out before this process had found the publisher.
+    heard = [i for i, stamp in enumerate(stamps) if stamp in commands]
+    assert len(heard) > steps / 2
+    for i in heard:
+        assert np.abs(commands[stamps[i]] - expected["command"][i]).max() <= TOLERANCE
