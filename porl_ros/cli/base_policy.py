@@ -11,7 +11,7 @@ from porl_ros.learning.bc import BcConfig, clone
 from porl_ros.learning.finetuning import check_base
 from porl_ros.policy.bundle import load_bundle, saturation, save_bundle
 from porl_ros.replay import read_store
-from porl_ros.robot.config import load_robot
+from porl_ros.robot.config import RobotConfig, load_robot
 from porl_ros.robot.observation import action_names
 from porl_ros.simulation.demonstrations import record_demonstrations
 from porl_ros.validation.evaluation import Evaluation, Evaluator
@@ -46,7 +46,7 @@ def clone_policy(robot: str, demos: Path, output: Path, epochs: int, std: float,
 
     torch.set_num_threads(1)  # faster than two for networks of this size
     config, settings = load_robot(robot), BcConfig(epochs=epochs)
-    observations, actions = _demonstrations(demos, config.contract_hash)
+    observations, actions = _demonstrations(demos, config)
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("cloning", total=epochs)
         actor = clone(
@@ -92,8 +92,8 @@ def evaluate_policy(
     return result
 
 
-def _demonstrations(store: Path, contract_hash: str) -> tuple[np.ndarray, np.ndarray]:
-    chunks = read_store(store, contract_hash)
+def _demonstrations(store: Path, config: RobotConfig) -> tuple[np.ndarray, np.ndarray]:
+    chunks = read_store(store, config.contract_hash, config.contract)
     if not chunks:
         raise PorlError(f"{store}: holds no demonstrations; record some with `porl demos`")
     rows = np.concatenate([chunk.rows for chunk in chunks])

@@ -117,7 +117,9 @@ class FineTuning:
 
     def _open_store(self) -> bool:
         if self._reader is None and (self._store / "zarr.json").exists():
-            self._reader = ReplayReader(self._store, self._robot.contract_hash)
+            self._reader = ReplayReader(
+                self._store, self._robot.contract_hash, self._robot.contract
+            )
         return self._reader is not None
 
     def _publish_if_due(self) -> None:

@@ -16,7 +16,7 @@ from porl_ros.nodes.interaction import EpisodeResult, Interaction
 from porl_ros.nodes.resets import ResetClient
 from porl_ros.policy.runtime import PolicyRuntime
 from porl_ros.policy.swapping import BundleLoader
-from porl_ros.replay import ReplaySchema, ReplayWriter
+from porl_ros.replay import ReplayWriter, robot_schema
 from porl_ros.robot.config import RobotConfig, load_robot
 from porl_ros.robot.controller import Controller
 from porl_ros.robot.observation import Sample
@@ -58,7 +58,7 @@ class PolicyNode(PorlNode):
         self._runtime.swap(self._runtime.load(self.required("bundle")))
         if warning := check_base(self._runtime.bundle):
             self.get_logger().warning(warning)
-        self._writer = _open_writer(self, config, controller)
+        self._writer = _open_writer(self, config)
         self._interaction = Interaction(controller, self._runtime, self._writer)
         self._samples: dict[str, Sample] = {}
         self._first_stamp: int | None = None  # of the episode's first samples; None: not begun yet
@@ -291,14 +291,9 @@ def _late_source(config: RobotConfig, samples: dict[str, Sample], now: int) -> s
     return ""
 
 
-def _open_writer(node: PorlNode, config: RobotConfig, controller: Controller) -> ReplayWriter:
-    schema = ReplaySchema(
-        contract_hash=config.contract_hash,
-        observation_names=controller.observation_names,
-        action_names=controller.action_names,
-    )
+def _open_writer(node: PorlNode, config: RobotConfig) -> ReplayWriter:
     robot = node.get_namespace().strip("/").replace("/", "_") or config.name
-    return ReplayWriter(Path(node.required("store")), schema, robot)
+    return ReplayWriter(Path(node.required("store")), robot_schema(config), robot)
 
 
 def main(args: list[str] | None = None) -> int:

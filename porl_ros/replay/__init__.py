@@ -3,7 +3,7 @@
 from porl_ros.replay.errors import ReplayError
 from porl_ros.replay.memory import Batch, Episode, ReplayMemory
 from porl_ros.replay.reader import Chunk, ReplayReader, read_store
-from porl_ros.replay.schema import Actor, ReplaySchema
+from porl_ros.replay.schema import Actor, ReplaySchema, robot_schema
 from porl_ros.replay.writer import ReplayWriter
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "ReplaySchema",
     "ReplayWriter",
     "read_store",
+    "robot_schema",
 ]

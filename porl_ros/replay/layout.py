@@ -19,6 +19,7 @@ from porl_ros.replay.errors import (
     StoreMissing,
 )
 from porl_ros.replay.schema import FORMAT_VERSION, ReplaySchema
+from porl_ros.robot.config import first_difference
 
 ATTRIBUTE = "porl_replay"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -192,11 +193,16 @@ def require_same(store: Path, found: ReplaySchema, wanted: ReplaySchema) -> None
     for field in ReplaySchema.model_fields:
         ours, theirs = getattr(wanted, field), getattr(found, field)
         if ours != theirs:
-            raise mismatch(store, field, theirs, ours)
+            where = first_difference(wanted.contract, found.contract)
+            raise mismatch(store, field, theirs, ours, where)
 
 
-def mismatch(store: Path, field: str, found: object, wanted: object) -> ContractMismatch:
+def mismatch(
+    store: Path, field: str, found: object, wanted: object, where: str = ""
+) -> ContractMismatch:
+    """The error for a store of another contract; `where` names the part of it that differs."""
     return ContractMismatch(
-        f"{field}: the store {store} was recorded with {found!r}, this contract has {wanted!r}; "
-        "name another store folder, or use the contract it was recorded with"
+        f"{field}: the store {store} was recorded with {found!r}, this contract has {wanted!r}"
+        + (f"; the first difference is at {where}" if where else "")
+        + "; name another store folder, or use the contract it was recorded with"
     )

@@ -8,6 +8,7 @@ from porl_ros.replay.errors import StoreMissing
 from porl_ros.replay.follow import Chunk, FolderWatch, RunTail
 from porl_ros.replay.layout import RunFolder, mismatch, names_in, read_schema
 from porl_ros.replay.schema import ReplaySchema, RunIdentity
+from porl_ros.robot.config import first_difference
 
 __all__ = ["Chunk", "ReplayReader", "read_store"]
 
@@ -22,10 +23,12 @@ class ReplayReader:
     logged, and named in `faults`; the runs go on after it.
     """
 
-    def __init__(self, store: Path, contract_hash: str | None = None):
+    def __init__(self, store: Path, contract_hash: str | None = None, contract: dict | None = None):
         """Raises StoreMissing (also a StoreFormatError), StoreFormatError, NewerFormat, and
-        ContractMismatch if `contract_hash` is given and the store has another."""
+        ContractMismatch if `contract_hash` is given and the store has another; with the
+        `contract` too, the error names the part of it that differs."""
         self.store, self._contract_hash = Path(store), contract_hash
+        self._contract = contract
         self.rows_read = 0
         self._tails: dict[tuple[str, str], RunTail] = {}
         self._robots: dict[str, FolderWatch] = {}
@@ -37,7 +40,9 @@ class ReplayReader:
     def _verify(self) -> ReplaySchema:
         schema = read_schema(self.store)
         if self._contract_hash not in (None, schema.contract_hash):
-            raise mismatch(self.store, "contract_hash", schema.contract_hash, self._contract_hash)
+            where = first_difference(self._contract, schema.contract) if self._contract else ""
+            ours, theirs = self._contract_hash, schema.contract_hash
+            raise mismatch(self.store, "contract_hash", theirs, ours, where)
         return schema
 
     def poll(self, limit: int | None = None) -> list[Chunk]:
@@ -115,7 +120,9 @@ class ReplayReader:
         return False
 
 
-def read_store(store: Path, contract_hash: str | None = None) -> list[Chunk]:
+def read_store(
+    store: Path, contract_hash: str | None = None, contract: dict | None = None
+) -> list[Chunk]:
     """Everything in a store, once, runs in the order of their names. Raises as ReplayReader."""
-    with ReplayReader(store, contract_hash) as reader:
+    with ReplayReader(store, contract_hash, contract) as reader:
         return reader.poll()

@@ -15,6 +15,8 @@ from porl_ros.replay.errors import (
     RunLocked,
     StoreFormatError,
 )
+from porl_ros.robot.config import RobotConfig
+from porl_ros.robot.observation import ObservationAssembler, action_names
 
 __all__ = [
     "FORMAT_VERSION",
@@ -28,6 +30,7 @@ __all__ = [
     "RunLocked",
     "StoreFormatError",
     "join",
+    "robot_schema",
 ]
 
 FORMAT_VERSION = 1
@@ -49,6 +52,7 @@ class ReplaySchema(BaseModel):
 
     format_version: int = Field(default=FORMAT_VERSION, ge=1)
     contract_hash: str = Field(min_length=1)
+    contract: dict = {}  # what the hash is of, so that a refusal can name the field that differs
     observation_names: tuple[str, ...] = Field(min_length=1)
     action_names: tuple[str, ...] = Field(min_length=1)
 
@@ -92,6 +96,16 @@ class ReplaySchema(BaseModel):
         return np.dtype(
             [("row", "<i8"), ("truncated", "u1"), ("observation", "<f4", (self.observation_size,))]
         )
+
+
+def robot_schema(config: RobotConfig) -> ReplaySchema:
+    """The schema of what a robot records. Raises ConfigError for a contract that does not fit."""
+    return ReplaySchema(
+        contract_hash=config.contract_hash,
+        contract=config.contract,
+        observation_names=ObservationAssembler(config).names,
+        action_names=action_names(config),
+    )
 
 
 class RunIdentity(NamedTuple):

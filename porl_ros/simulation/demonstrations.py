@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from porl_ros.errors import PorlError
-from porl_ros.replay import Actor, ReplaySchema, ReplayWriter
+from porl_ros.replay import Actor, ReplayWriter, robot_schema
 from porl_ros.robot.config import RobotConfig
 from porl_ros.simulation.env import SEEDS_APART, RobotEnv
 from porl_ros.simulation.experts import make_expert
@@ -30,13 +30,8 @@ def record_demonstrations(
     """
     env = RobotEnv(config, variant)
     expert, rng = make_expert(env), np.random.default_rng(seed)
-    schema = ReplaySchema(
-        contract_hash=config.contract_hash,
-        observation_names=env.controller.observation_names,
-        action_names=env.controller.action_names,
-    )
     kept = 0
-    with ReplayWriter(store, schema, config.name) as writer:
+    with ReplayWriter(store, robot_schema(config), config.name) as writer:
         for attempt in range(count * ATTEMPTS):
             rows = _demonstration(env, expert, noise, rng, seed * SEEDS_APART + attempt)
             if rows:
