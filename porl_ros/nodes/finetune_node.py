@@ -66,6 +66,7 @@ class FinetuneNode(PorlNode):
         self._connect()
 
     def start(self) -> None:
+        self._stopping.clear()
         self._thread = Thread(target=self._train, name="training", daemon=True)
         self._thread.start()
         self.steady_timer(HEARTBEAT, self._heartbeat)
