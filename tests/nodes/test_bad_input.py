@@ -1,4 +1,4 @@
-"""What is wrong is told in a sentence with the remedy, the exit code says so, nothing is touched."""
+"""What is wrong is told in a sentence with the remedy, the exit code is 1, nothing is touched."""
 
 import os
 import shutil

@@ -1,7 +1,7 @@
 """The robot does not need the learner: pausing it, and killing it, leave the policy at work."""
 
 import pytest
-from rclpy.task import Future
+from by_hand import ACTIVATE, DEACTIVATE, Operator
 from running import System, read_rows, running
 from std_srvs.srv import SetBool
 
@@ -10,13 +10,9 @@ pytestmark = pytest.mark.slow
 LONG = {"presample_steps": 100, "total_steps": 1_000_000, "publish_every": 25}
 
 
-def call_pause(system: System, paused: bool) -> None:
-    client = system.monitor.node.create_client(SetBool, "learner/pause")
-    system.wait_for(client.service_is_ready)
-    future: Future = client.call_async(SetBool.Request(data=paused))
-    system.wait_for(future.done)
-    assert future.result().success, future.result().message
-    system.monitor.node.destroy_client(client)
+def call_pause(operator: Operator, paused: bool) -> None:
+    answer = operator.call(SetBool, "learner/pause", SetBool.Request(data=paused))
+    assert answer.success, answer.message
 
 
 def steps_go_on(system: System, by: int) -> None:
@@ -26,10 +22,10 @@ def steps_go_on(system: System, by: int) -> None:
 
 def test_a_learner_that_is_paused_or_killed_leaves_the_robot_at_work(tmp_path, base):
     with running(tmp_path, base, LONG) as system:
-        monitor = system.monitor
+        monitor, operator = system.monitor, Operator(system)
         system.wait_for(lambda: (monitor.policy_version or 0) >= 2)
 
-        call_pause(system, True)
+        call_pause(operator, True)
         system.wait_for(lambda: monitor.learner["stage"] == "paused")
         before, version = monitor.learner["gradient_steps"], monitor.policy_version
         steps_go_on(system, by=300)  # six times what it could have been granted
@@ -37,10 +33,14 @@ def test_a_learner_that_is_paused_or_killed_leaves_the_robot_at_work(tmp_path, b
         assert monitor.learner["gradient_steps"] == before
         assert monitor.policy_version <= version + 1  # one may have been on its way
 
-        call_pause(system, False)
+        call_pause(operator, False)
         system.wait_for(lambda: monitor.learner["gradient_steps"] > before)
         assert 3.5 < monitor.learner["utd"] <= 4.0  # what the last row earned may be due still
         system.wait_for(lambda: monitor.policy_version > version + 1)
+
+        assert operator.change("finetune", DEACTIVATE, ACTIVATE) == [True, True]
+        version = monitor.policy_version
+        system.wait_for(lambda: monitor.policy_version > version + 2)
 
         system.nodes.kill("finetune")
         monitor.spin(0.5)  # what it had sent still arrives

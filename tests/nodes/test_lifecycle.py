@@ -3,49 +3,19 @@
 from collections.abc import Iterable
 
 import pytest
-from lifecycle_msgs.msg import State, Transition
-from lifecycle_msgs.srv import ChangeState, GetState
-from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
-from rcl_interfaces.srv import SetParameters
+from by_hand import (
+    ACTIVATE,
+    ACTIVE,
+    CLEANUP,
+    CONFIGURE,
+    DEACTIVATE,
+    INACTIVE,
+    UNCONFIGURED,
+    Operator,
+)
 from running import System, read_rows, running
 
 pytestmark = pytest.mark.slow
-
-CONFIGURE, CLEANUP = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP
-ACTIVATE, DEACTIVATE = Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEACTIVATE
-UNCONFIGURED, INACTIVE = State.PRIMARY_STATE_UNCONFIGURED, State.PRIMARY_STATE_INACTIVE
-ACTIVE = State.PRIMARY_STATE_ACTIVE
-
-
-class Operator:
-    """Calls services of the nodes and waits for the answers."""
-
-    def __init__(self, system: System):
-        self._system, self._node = system, system.monitor.node
-        self._clients = {}
-
-    def call(self, kind, service: str, request):
-        client = self._clients.get(service) or self._node.create_client(kind, service)
-        self._clients[service] = client
-        self._system.wait_for(client.service_is_ready)
-        future = client.call_async(request)
-        self._system.wait_for(future.done)
-        return future.result()
-
-    def change(self, node: str, *transitions: int) -> list[bool]:
-        """Ask for transitions, one after the other; whether each succeeded."""
-        requests = [ChangeState.Request(transition=Transition(id=t)) for t in transitions]
-        service = f"{node}/change_state"
-        return [self.call(ChangeState, service, request).success for request in requests]
-
-    def state(self, node: str) -> int:
-        return self.call(GetState, f"{node}/get_state", GetState.Request()).current_state.id
-
-    def set_text(self, node: str, name: str, text: str) -> None:
-        value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=text)
-        request = SetParameters.Request(parameters=[Parameter(name=name, value=value)])
-        answer = self.call(SetParameters, f"{node}/set_parameters", request)
-        assert answer.results[0].successful, answer.results[0].reason
 
 
 @pytest.fixture(scope="module")

@@ -32,12 +32,12 @@ def test_a_node_that_dies_is_told_with_the_end_of_its_log_and_the_others_end(tmp
 
 
 def test_an_error_while_they_run_ends_them_too(tmp_path):
-    simulation = SimulationBringup(mode="paced").nodes()[0]
-    with (
-        pytest.raises(KeyboardInterrupt),
-        NodeProcesses([simulation], tmp_path) as nodes,
-        Monitor() as monitor,
-    ):
-        assert monitor.wait_for(lambda: log_says_up(nodes), 100.0, nodes.check)
-        raise KeyboardInterrupt
+    def interrupted() -> None:
+        simulation = SimulationBringup(mode="paced").nodes()[0]
+        with NodeProcesses([simulation], tmp_path) as nodes, Monitor() as monitor:
+            assert monitor.wait_for(lambda: log_says_up(nodes), 100.0, nodes.check)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert processes_of(tmp_path) == []

@@ -1,0 +1,183 @@
+"""The learner's side of the circle, fed by a store that this process writes."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from porl_ros.errors import ContractMismatch
+from porl_ros.learning.config import PorlConfig
+from porl_ros.learning.finetuning import WITHOUT_LIMIT, FineTuning, Grant
+from porl_ros.learning.trainer import Stage
+from porl_ros.policy.bundle import load_bundle
+from porl_ros.replay import ReplaySchema, ReplayWriter
+from porl_ros.robot.observation import ObservationAssembler, action_names
+
+EPISODE = 30
+CONFIG = PorlConfig(
+    presample_steps=60, total_steps=120, warmup_mc_updates=10, warmup_td_updates=10,
+    publish_every=20, batch_size=16, critic_hidden=(16, 16), utd=2,
+)  # fmt: skip
+
+
+class Robot:
+    """Stands in for the policy node: writes rows of episodes that succeed every second time."""
+
+    def __init__(self, store: Path, config, contract_hash: str = ""):
+        schema = ReplaySchema(
+            contract_hash=contract_hash or config.contract_hash,
+            observation_names=ObservationAssembler(config).names,
+            action_names=action_names(config),
+        )
+        self._rng = np.random.default_rng(0)
+        self.writer = ReplayWriter(store, schema, config.name)
+
+    def walk(self, steps: int) -> None:
+        for _ in range(steps):
+            row = self.writer.rows
+            last, success = row % EPISODE == EPISODE - 1, row // EPISODE % 2 == 0
+            observation, action = (self._rng.standard_normal(n) for n in (15, 3))
+            self.writer.log(
+                observation=observation, action=np.tanh(action), requested_action=np.tanh(action),
+                reward=float(last and success), terminated=last and success,
+                truncated=last and not success, actor=0, policy_version=0,
+                episode=row // EPISODE, step=row % EPISODE, stamp=row,
+                final_observation=observation if last else None,
+            )  # fmt: skip
+        self.writer.flush()
+
+
+@pytest.fixture
+def robot(tmp_path, config) -> Iterable[Robot]:
+    made = Robot(tmp_path / "store", config)
+    yield made
+    made.writer.close()
+
+
+@pytest.fixture
+def tuning(tmp_path, config, base) -> FineTuning:
+    return make(tmp_path, config, base)
+
+
+def make(tmp_path: Path, config, base, lockstep: bool = True, **settings) -> FineTuning:
+    settings = CONFIG.model_copy(update=settings)
+    store, bundles = tmp_path / "store", tmp_path / "bundles"
+    return FineTuning(config, base, store, bundles, settings, 0, "cpu", lockstep)
+
+
+def work(tuning: FineTuning) -> list[Grant]:
+    """Everything there is to do; the grants that were given meanwhile."""
+    grants, busy = [tuning.grant], True
+    while busy:
+        busy = tuning.advance()
+        if tuning.grant != grants[-1]:
+            grants.append(tuning.grant)
+    return grants
+
+
+def names(tuning_folder: Path) -> list[str]:
+    return sorted(path.name for path in (tuning_folder / "bundles").iterdir())
+
+
+def test_it_waits_for_a_store_and_says_so(tuning, tmp_path, config):
+    assert not tuning.advance()
+    assert tuning.waiting_for == f"replay store {tmp_path / 'store'}"
+    robot = Robot(tmp_path / "store", config)
+    assert not tuning.advance()
+    assert tuning.waiting_for == "transitions (0 of 60)"
+    robot.walk(1)
+    assert tuning.advance()
+    assert tuning.waiting_for == ""
+    robot.writer.close()
+
+
+def test_the_robot_stands_still_while_critics_warm_up(tuning, robot):
+    assert tuning.grant == Grant(60, 0, 0)
+    robot.walk(60)
+    # Not before the 20 updates are done, for which they have only what is there.
+    assert work(tuning) == [Grant(60, 0, 0), Grant(100, 0, 80)]
+    assert tuning.trainer.stage is Stage.ONLINE
+    assert tuning.progress.gradient_steps == 20
+
+
+def test_grants_run_two_blocks_ahead_and_end_with_the_last_step(tuning, robot, tmp_path):
+    robot.walk(60)
+    work(tuning)
+    robot.walk(40)  # all that was granted: two blocks
+    assert work(tuning) == [Grant(100, 0, 80), Grant(120, 1, 100), Grant(120, 2, 120)]
+    assert names(tmp_path) == ["000001", "000002"]
+    robot.walk(20)
+    work(tuning)
+    assert tuning.grant.until == CONFIG.total_steps
+    assert tuning.trainer.stage is Stage.FINISHED
+    assert tuning.progress.gradient_steps == 20 + 2 * 60
+    assert tuning.progress.utd == 2.0
+
+
+def test_bundles_say_after_how_much_training_they_were_written(tuning, robot, tmp_path, base):
+    robot.walk(120)  # in one piece: in lock-step that makes no difference
+    work(tuning)
+    found = [load_bundle(tmp_path / "bundles" / name).manifest for name in names(tmp_path)]
+    assert [m.env_steps for m in found] == [80, 100, 120]
+    assert [m.gradient_steps for m in found] == [60, 100, 140]
+    assert {m.parent for m in found} == {load_bundle(base).manifest.weights_sha256}
+    assert tuning.latest == tmp_path / "bundles" / "000003"
+
+
+def test_a_new_run_goes_on_counting_after_the_bundles_that_are_there(
+    tuning, robot, tmp_path, config, base
+):
+    robot.walk(120)
+    work(tuning)
+    before = {p: p.read_bytes() for p in (tmp_path / "bundles").rglob("*") if p.is_file()}
+    work(make(tmp_path, config, base))
+    assert names(tmp_path) == [f"{n:06d}" for n in range(1, 7)]
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_pausing_frees_the_robot_and_stops_the_updates(tuning, robot, tmp_path):
+    robot.walk(60)
+    tuning.pause(True)
+    assert tuning.grant == Grant(WITHOUT_LIMIT, 0, 0)
+    robot.walk(20)
+    work(tuning)
+    assert tuning.progress.env_steps == 80
+    assert tuning.progress.gradient_steps == 0
+    tuning.pause(False)
+    work(tuning)
+    assert tuning.progress.gradient_steps == 20  # the warm-up; what came meanwhile earned nothing
+    robot.walk(20)
+    work(tuning)
+    assert tuning.progress.gradient_steps == 20 + 2 * 20
+    assert names(tmp_path) == ["000001"]
+
+
+def test_on_a_robot_updates_that_cannot_be_caught_up_are_forgiven_and_counted(
+    robot, tmp_path, config, base
+):
+    tuning = make(tmp_path, config, base, lockstep=False, total_steps=1000)
+    robot.walk(60)
+    work(tuning)
+    robot.walk(500)
+    work(tuning)
+    kept = CONFIG.utd * CONFIG.publish_every
+    assert tuning.forgiven == 2 * 500 - kept
+    assert tuning.progress.gradient_steps == 20 + kept
+    assert tuning.progress.utd == pytest.approx(kept / 500)
+
+
+def test_every_episode_is_told_once(tuning, robot):
+    seen = []
+    tuning.on_episode = seen.append
+    robot.walk(120)
+    work(tuning)
+    assert [episode.success for episode in seen] == [True, False, True, False]
+
+
+def test_a_store_of_another_contract_is_refused(tuning, tmp_path, config):
+    stranger = Robot(tmp_path / "store", config, contract_hash="0" * 64)
+    stranger.walk(1)
+    with pytest.raises(ContractMismatch, match="contract_hash: the store"):
+        tuning.advance()
+    stranger.writer.close()
