@@ -87,7 +87,7 @@ def evaluate_policy(
     low, high = result.interval
     console.print(
         f"success {result.success:.2f} (95 % interval {low:.2f} to {high:.2f}, "
-        f"{result.steps_to_success:.1f} steps to success"
+        f"{episodes} episodes), {result.steps_to_success:.1f} steps to success"
     )
     return result
 
