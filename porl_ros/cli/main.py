@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from porl_ros import __version__
 from porl_ros.errors import PorlError
@@ -21,6 +22,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 errors = Console(stderr=True)
+INTERRUPTED = 130
 
 RobotOption = Annotated[
     str, typer.Option("--robot", help="Robot config: a path, or a shipped name.")
@@ -151,18 +153,17 @@ def version() -> None:
 def main() -> int:
     """Entry point; returns the exit code."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False) or 0  # typer returns the code of an Exit, 130 of Ctrl-C
     except PorlError as error:
-        errors.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         return 1
-    except typer.Exit as stop:
-        return stop.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        errors.print("interrupted")
-        return 130
+    except (KeyboardInterrupt, typer.Abort):  # as other versions of typer do it
+        code = INTERRUPTED
     except Exception as error:
         return _usage(error)
-    return 0
+    if code == INTERRUPTED:
+        errors.print("interrupted")
+    return code
 
 
 def _usage(error: Exception) -> int:
