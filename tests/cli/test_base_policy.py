@@ -82,3 +82,8 @@ def test_a_damaged_bundle_is_not_evaluated(porl, tmp_path, base, file):
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)
     assert str(damaged) in porl.fails("evaluate", damaged.parent)
+
+
+def test_brackets_in_a_path_are_not_taken_for_markup(porl, tmp_path):
+    odd = tmp_path / "[red]" / "[end]"
+    assert str(odd) in porl.fails("evaluate", odd)

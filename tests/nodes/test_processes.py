@@ -1,5 +1,8 @@
 """Nodes as child processes: a death is told with its reason, and none is left behind."""
 
+import subprocess
+import sys
+
 import pytest
 from running import processes_of
 
@@ -41,3 +44,27 @@ def test_an_error_while_they_run_ends_them_too(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert processes_of(tmp_path) == []
+
+
+PARENT = """
+import sys, time
+from pathlib import Path
+from porl_ros.nodes.bringup import SimulationBringup
+from porl_ros.nodes.processes import NodeProcesses
+
+with NodeProcesses(SimulationBringup(mode="paced").nodes()[:1], Path(sys.argv[1])):
+    time.sleep(1000)
+"""
+
+
+def test_nodes_end_with_a_parent_that_is_killed(tmp_path):
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, tmp_path])
+    log = tmp_path / "simulation.log"
+    try:
+        with Monitor() as monitor:
+            assert monitor.wait_for(lambda: log.exists() and "is up" in log.read_text(), 100.0)
+            parent.kill()
+            parent.wait()
+            assert monitor.wait_for(lambda: not processes_of(tmp_path), 30.0)
+    finally:
+        parent.kill()
