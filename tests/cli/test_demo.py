@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from command import start
+from leftovers import processes_of
 
 from porl_ros.learning.config import PorlConfig
 from porl_ros.policy.bundle import load_bundle
@@ -34,19 +35,6 @@ def demo(folder: Path, **settings: int) -> subprocess.Popen:
         "demo", "--seed", 1, "--output", folder / "run", "--learner-config", config,
         "--no-video", "--device", "cpu", folder=folder,
     )  # fmt: skip
-
-
-def processes_of(folder: Path) -> list[str]:
-    """Command lines of processes that were given something in this folder."""
-    lines = (read(path).replace("\0", " ") for path in Path("/proc").glob("[0-9]*/cmdline"))
-    return [line for line in lines if str(folder) in line]
-
-
-def read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:  # the process has ended meanwhile
-        return ""
 
 
 def wait_for(condition: Callable[[], bool], child: subprocess.Popen, seconds: float) -> None:

@@ -78,16 +78,3 @@ def read_rows(store: Path) -> dict[str, np.ndarray]:
     groups = [zarr.open_group(path, mode="r") for path in segments]
     names = [name for name in groups[0].array_keys() if not name.startswith("final_")]
     return {name: np.concatenate([group[name][...] for group in groups]) for name in names}
-
-
-def processes_of(folder: Path) -> list[str]:
-    """Command lines of all processes that were given something in this folder."""
-    lines = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:  # it has ended meanwhile
-            continue
-        if str(folder) in line:
-            lines.append(line)
-    return lines

@@ -20,6 +20,8 @@ from porl_ros.replay import ReplaySchema, ReplayWriter
 
 pytestmark = pytest.mark.slow
 
+READERS = "policy_node", "finetune_node"  # both read the bundle and the store
+
 
 def start(node: str, **parameters: object) -> subprocess.Popen:
     """The process that a launch file would start."""
@@ -29,16 +31,17 @@ def start(node: str, **parameters: object) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def refusal(node: str, **parameters: object) -> str:
-    """What a node says that has to refuse its parameters."""
-    child = start(node, **parameters)
+def refusals(*nodes: str, **parameters: object) -> list[str]:
+    """What nodes say, started side by side, that have to refuse their parameters."""
+    children = [start(node, **parameters) for node in nodes]
     try:
-        output, _ = child.communicate(timeout=100)
+        said = [child.communicate(timeout=100)[0] for child in children]
     finally:
-        child.kill()
-    assert child.returncode == 1, output
-    assert "Traceback" not in output
-    return output
+        for child in children:
+            child.kill()
+    assert [child.returncode for child in children] == [1] * len(nodes), said
+    assert not any("Traceback" in text for text in said)
+    return said
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -82,55 +85,51 @@ def foreign_store(tmp_path, config) -> Path:
     return tmp_path / "foreign"
 
 
-@pytest.mark.parametrize("node", ["policy_node", "finetune_node"])
-def test_a_missing_bundle(node, tmp_path):
+def test_a_missing_bundle(tmp_path):
     places = {"store": tmp_path / "store", "output": tmp_path / "output"}
-    said = refusal(node, bundle=tmp_path / "nowhere", **places)
-    assert f"{tmp_path / 'nowhere'}: there is no policy bundle here" in said
+    said = refusals(*READERS, bundle=tmp_path / "nowhere", **places)
+    assert all(f"{tmp_path / 'nowhere'}: there is no policy bundle here" in text for text in said)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("node", ["policy_node", "finetune_node"])
-def test_a_bundle_with_a_flipped_byte(node, tmp_path, copy):
+def test_a_bundle_with_a_flipped_byte(tmp_path, copy):
     weights = copy / "weights.safetensors"
     damaged = bytearray(weights.read_bytes())
     damaged[-100] ^= 1
     weights.write_bytes(damaged)
     before = contents(tmp_path)
-    said = refusal(node, bundle=copy, store=tmp_path / "store", output=tmp_path / "output")
-    assert f"{weights}: does not match its hash in the manifest" in said
+    said = refusals(*READERS, bundle=copy, store=tmp_path / "store", output=tmp_path / "output")
+    assert all(f"{weights}: does not match its hash in the manifest" in text for text in said)
     assert contents(tmp_path) == before
 
 
-@pytest.mark.parametrize("node", ["policy_node", "finetune_node"])
-def test_a_bundle_of_another_contract(node, tmp_path, base, robot_file):
+def test_a_bundle_of_another_contract(tmp_path, base, robot_file):
     robot = robot_file(control_rate=20.0)
     before = contents(base)
     places = {"store": tmp_path / "store", "output": tmp_path / "output"}
-    said = refusal(node, bundle=base, robot_config=robot, **places)
-    assert "this policy was made for another contract than robot config 'ur5e_insert'" in said
-    assert "control_rate" in said
+    said = refusals(*READERS, bundle=base, robot_config=robot, **places)
+    complaint = "this policy was made for another contract than robot config 'ur5e_insert'; "
+    complaint += "the first difference is at control_rate: here 20.0, there 10.0"
+    assert all(complaint in text for text in said)
     assert not (tmp_path / "store").exists()
     assert contents(base) == before
 
 
-@pytest.mark.parametrize("node", ["policy_node", "finetune_node"])
-def test_a_store_of_another_contract(node, tmp_path, base, foreign_store):
+def test_a_store_of_another_contract(tmp_path, base, foreign_store):
     before = contents(foreign_store)
-    said = refusal(node, bundle=base, store=foreign_store, output=tmp_path / "output")
-    assert f"contract_hash: the store {foreign_store} was recorded with" in said
-    assert "name another store folder" in said
+    said = refusals(*READERS, bundle=base, store=foreign_store, output=tmp_path / "output")
+    for text in said:
+        assert f"contract_hash: the store {foreign_store} was recorded with" in text
+        assert "name another store folder" in text
     assert contents(foreign_store) == before
 
 
-@pytest.mark.parametrize("node", ["policy_node", "finetune_node", "simulation_node"])
-def test_a_robot_config_that_does_not_validate(node, base, tmp_path, robot_file):
+def test_a_robot_config_that_does_not_validate(base, tmp_path, robot_file):
     robot = robot_file(control_rate=-10.0)
-    given = {} if node == "simulation_node" else {"bundle": base, "store": tmp_path / "store"}
-    given |= {"output": tmp_path / "output"} if node == "finetune_node" else {}
-    said = refusal(node, robot_config=robot, **given)
-    assert f"{robot}:" in said
-    assert "control_rate = -10.0: Input should be greater than 0" in said
+    places = {"store": tmp_path / "store", "output": tmp_path / "output"}
+    for text in refusals(*READERS, "simulation_node", robot_config=robot, bundle=base, **places):
+        assert f"{robot}:" in text
+        assert "control_rate = -10.0: Input should be greater than 0" in text
     assert [path.name for path in tmp_path.iterdir()] == ["robot.yaml"]
 
 
@@ -138,7 +137,7 @@ def test_a_learner_config_with_an_unknown_key(base, tmp_path):
     learner = tmp_path / "learner.yaml"
     learner.write_text("presample_step: 10\n")
     places = {"store": tmp_path / "store", "output": tmp_path / "output"}
-    said = refusal("finetune_node", bundle=base, learner_config=learner, **places)
+    (said,) = refusals("finetune_node", bundle=base, learner_config=learner, **places)
     assert "presample_step = 10: unknown key; did you mean 'presample_steps'?" in said
     assert list(tmp_path.iterdir()) == [learner]
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from running import processes_of
+from leftovers import processes_of
 
 from porl_ros.nodes.bringup import NodeSpec, SimulationBringup
 from porl_ros.nodes.monitor import Monitor
