@@ -22,7 +22,7 @@ from porl_ros.nodes.monitor import Monitor
 from porl_ros.nodes.processes import NodeProcesses, private_domain
 from porl_ros.policy.bundle import save_bundle
 from porl_ros.policy.network import Actor, NumpyActor
-from porl_ros.robot.config import load_robot
+from porl_ros.robot.loading import load_robot
 from porl_ros.simulation.env import RobotEnv
 
 ROBOT = "ur5e_insert"

@@ -5,7 +5,7 @@
 The same description serves `porl demo` (porl_ros/nodes/bringup.py).
 """
 
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
@@ -38,6 +38,7 @@ def _nodes(context) -> list[Node]:
             parameters=[spec.parameters, *([common.params_file] if common.params_file else [])],
             arguments=["--ros-args", "--log-level", common.log_level],
             output="screen",
+            on_exit=Shutdown(reason=f"{spec.name} ended") if spec.required else None,
         )
         for spec in SimulationBringup.parse(values).nodes()
     ]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from porl_ros.robot.config import RobotConfig, load_robot
+from porl_ros.robot.config import RobotConfig
+from porl_ros.robot.loading import load_robot
 
 # Before any rclpy starts, and inherited by every node: never the graph of a robot that is near.
 os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(1, 101))

@@ -11,7 +11,8 @@ from porl_ros.learning.bc import BcConfig, clone
 from porl_ros.learning.finetuning import check_base
 from porl_ros.policy.bundle import load_bundle, saturation, save_bundle
 from porl_ros.replay import read_store
-from porl_ros.robot.config import RobotConfig, load_robot
+from porl_ros.robot.config import RobotConfig
+from porl_ros.robot.loading import load_robot
 from porl_ros.robot.observation import action_names
 from porl_ros.simulation.demonstrations import record_demonstrations
 from porl_ros.validation.evaluation import Evaluation, Evaluator

@@ -26,7 +26,7 @@ from porl_ros.nodes.bringup import SimulationBringup
 from porl_ros.nodes.monitor import Monitor
 from porl_ros.nodes.processes import NodeProcesses, private_domain
 from porl_ros.policy.bundle import load_bundle
-from porl_ros.robot.config import load_robot
+from porl_ros.robot.loading import load_robot
 from porl_ros.validation.evaluation import EVALUATION_SEED, Evaluation, Evaluator
 from porl_ros.validation.plots import CurvePoint, plot_learning_curve
 from porl_ros.validation.video import render_comparison

@@ -17,6 +17,7 @@ class NodeSpec(NamedTuple):
     executable: str
     name: str
     parameters: dict[str, Any]
+    required: bool = True  # without it the others cannot go on either
 
 
 class Arguments(StrictModel):
@@ -81,7 +82,7 @@ class SimulationBringup(Arguments):
             NodeSpec("policy_node", "policy", common | policy),
         ]
         if self.learner:
-            specs.append(NodeSpec("finetune_node", "finetune", common | finetune))
+            specs.append(NodeSpec("finetune_node", "finetune", common | finetune, required=False))
         return specs
 
 

@@ -20,7 +20,7 @@ from porl_ros.learning.metrics import MetricsLog
 from porl_ros.learning.trainer import Progress, Stage
 from porl_ros.nodes import messages
 from porl_ros.nodes.base import PorlNode, run
-from porl_ros.robot.config import load_robot
+from porl_ros.robot.loading import load_robot
 
 IDLE = 0.002  # seconds between two looks at a store in which nothing is new
 HEARTBEAT = 0.5  # seconds; a policy node gives a silent learner up after ten of them

@@ -16,9 +16,10 @@ from porl_ros.nodes.interaction import EpisodeResult, Interaction
 from porl_ros.nodes.resets import ResetClient
 from porl_ros.policy.runtime import PolicyRuntime
 from porl_ros.policy.swapping import BundleLoader
-from porl_ros.replay import ReplayWriter, robot_schema
-from porl_ros.robot.config import RobotConfig, load_robot
+from porl_ros.replay import ReplayWriter, read_store, robot_schema
+from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.controller import Controller
+from porl_ros.robot.loading import load_robot
 from porl_ros.robot.observation import Sample
 from porl_ros.simulation.env import SEEDS_APART
 
@@ -66,6 +67,8 @@ class PolicyNode(PorlNode):
         self._perceived_stamp = -1
         self._last_command = None
         awaits = self._lockstep and self.value("learner")
+        # The learner grants steps of the store, which may hold earlier runs.
+        self._steps_before = _rows_in(Path(self.value("store"))) if awaits else 0
         self._grant = Grant(0, 0, 0) if awaits else WITHOUT_LEARNER
         self._learner_until = steady_seconds() + LEARNER_START
         self._connect(config)
@@ -172,12 +175,11 @@ class PolicyNode(PorlNode):
         waiting = self._interaction.running and self._perceived_stamp > self._acted_stamp
         if not (self._active and waiting):
             return
-        step = self._interaction.steps
-        if step >= min(self._grant.until, self.value("max_steps") or WITHOUT_LIMIT):
+        step, limit = self._interaction.steps, self.value("max_steps") or WITHOUT_LIMIT
+        if step >= limit or self._steps_before + step >= self._grant.until:
             self._writer.request_flush()  # the learner waits for what we have
             self._steps_topic.publish(Int64(data=step))
-            return
-        if self._right_policy_acts(step):
+        elif self._right_policy_acts(self._steps_before + step):
             self._act()
 
     def _act(self) -> None:
@@ -277,6 +279,10 @@ class PolicyNode(PorlNode):
             self._try_to_act()
         elif self._grant.until == 0:
             self.get_logger().info("waiting for the learner", throttle_duration_sec=5.0)
+
+
+def _rows_in(store: Path) -> int:
+    return sum(len(chunk.rows) for chunk in read_store(store))
 
 
 def _late_source(config: RobotConfig, samples: dict[str, Sample], now: int) -> str:

@@ -4,7 +4,6 @@ Lock-step: stands still until the command comes that answers its last observatio
 the wall clock, at any real-time factor, whatever is or is not commanded.
 """
 
-import numpy as np
 from rcl_interfaces.msg import ParameterDescriptor
 from rosgraph_msgs.msg import Clock
 from std_srvs.srv import Trigger
@@ -12,7 +11,7 @@ from std_srvs.srv import Trigger
 from porl_ros.errors import ConfigError
 from porl_ros.nodes import messages
 from porl_ros.nodes.base import PorlNode, run
-from porl_ros.robot.config import load_robot
+from porl_ros.robot.loading import load_robot
 from porl_ros.simulation.robot import SimulatedRobot
 
 RESEND_AFTER = 0.5  # lock-step: seconds without a command after which the observation is sent again
@@ -49,15 +48,15 @@ class SimulationNode(PorlNode):
             messages.MESSAGES[command.type], command.topic, self._on_command, messages.COMMAND
         )
         self.create_service(Trigger, "reset", self._on_reset)
+        self._substeps = self._substeps_per_message()
         self._samples = self._robot.reset(self.value("seed"))
-        self._command = self._held_position()
+        self._command = self._robot.command
 
     def start(self) -> None:
         self._active, self._answered = True, True
         if self._lockstep:
             self.steady_timer(RESEND_AFTER, self._resend)
         else:
-            self._substeps = self._substeps_per_message()
             seconds = self._substeps * self._robot.scene.timestep / self.value("real_time_factor")
             self.steady_timer(seconds, self._advance)
         self._publish()
@@ -75,7 +74,7 @@ class SimulationNode(PorlNode):
             response.message = "the simulation is not active"
             return response
         self._samples = self._robot.reset(self.value("seed"))
-        self._command = self._held_position()
+        self._command = self._robot.command  # holds the robot where it stands
         response.message = str(self._robot.time_ns)
         self._publish()
         return response
@@ -113,10 +112,6 @@ class SimulationNode(PorlNode):
         self._clock_topic.publish(clock)
         for source, publisher in zip(self._sources, self._sensors, strict=True):
             publisher.publish(messages.from_sample(source, self._samples[source.name]))
-
-    def _held_position(self) -> np.ndarray:
-        """What keeps the robot where it stands after a reset."""
-        return self._robot.command
 
     def _substeps_per_message(self) -> int:
         rate, factor = self.value("sensor_rate"), self.value("real_time_factor")

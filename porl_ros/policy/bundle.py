@@ -22,7 +22,8 @@ from safetensors.torch import save as save_tensors
 
 from porl_ros.errors import ContractMismatch, PorlError
 from porl_ros.policy.network import Actor, Width
-from porl_ros.robot.config import RobotConfig, contract_hash, first_difference
+from porl_ros.robot.config import RobotConfig
+from porl_ros.robot.contract import contract_hash, first_difference
 from porl_ros.robot.observation import ObservationAssembler, action_names
 
 MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"

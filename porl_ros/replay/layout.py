@@ -19,7 +19,7 @@ from porl_ros.replay.errors import (
     StoreMissing,
 )
 from porl_ros.replay.schema import FORMAT_VERSION, ReplaySchema
-from porl_ros.robot.config import first_difference
+from porl_ros.robot.contract import first_difference
 
 ATTRIBUTE = "porl_replay"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")

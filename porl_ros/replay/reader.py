@@ -8,7 +8,7 @@ from porl_ros.replay.errors import StoreMissing
 from porl_ros.replay.follow import Chunk, FolderWatch, RunTail
 from porl_ros.replay.layout import RunFolder, mismatch, names_in, read_schema
 from porl_ros.replay.schema import ReplaySchema, RunIdentity
-from porl_ros.robot.config import first_difference
+from porl_ros.robot.contract import first_difference
 
 __all__ = ["Chunk", "ReplayReader", "read_store"]
 

@@ -3,8 +3,6 @@
 `robot_configs/ur5e_insert.yaml` is commented so that it is the manual of these models.
 """
 
-import hashlib
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -12,8 +10,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, FiniteFloat, PositiveFloat, PositiveInt, model_validator
 
 from porl_ros.configfile import StrictModel, load_model
-from porl_ros.errors import ConfigError
 from porl_ros.paths import resolve_robot_config
+from porl_ros.robot.contract import contract_hash
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z~/][A-Za-z0-9_/{}~]*$")]
@@ -303,45 +301,3 @@ class RobotConfig(StrictModel):
     def contract_hash(self) -> str:
         """SHA-256 of the contract as canonical JSON."""
         return contract_hash(self.contract)
-
-
-def contract_hash(contract: dict) -> str:
-    """SHA-256 of a contract as canonical JSON (sorted keys, no spaces)."""
-    text = json.dumps(contract, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def first_difference(ours: object, theirs: object, path: str = "") -> str:
-    """Where two contracts differ first, as `key: here X, there Y`; empty when they do not."""
-    if isinstance(ours, dict) and isinstance(theirs, dict):
-        keys = sorted({*ours, *theirs})
-        pairs = [
-            (f"{path}.{k}".lstrip("."), ours.get(k, ABSENT), theirs.get(k, ABSENT)) for k in keys
-        ]
-    elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
-        pairs = [(f"{path}[{i}]", a, b) for i, (a, b) in enumerate(zip(ours, theirs, strict=True))]
-    else:
-        return "" if ours == theirs else f"{path}: here {ours!r}, there {theirs!r}"
-    return next((text for key, a, b in pairs if (text := first_difference(a, b, key))), "")
-
-
-class _Absent:
-    """A key that one side does not have; `None` is a value and something else."""
-
-    def __repr__(self) -> str:
-        return "no such key"
-
-
-ABSENT = _Absent()
-
-
-def load_robot(name: str | Path) -> RobotConfig:
-    """Read a robot config and check it against its arm model and its own signals too."""
-    from porl_ros.robot.controller import Controller
-
-    config = RobotConfig.load(name)
-    try:
-        Controller(config)
-    except ConfigError as error:
-        raise ConfigError(f"{name}: {error}") from None
-    return config

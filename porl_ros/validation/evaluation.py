@@ -13,7 +13,8 @@ from scipy.stats import binomtest
 
 from porl_ros.policy.bundle import load_bundle
 from porl_ros.policy.network import NumpyActor
-from porl_ros.robot.config import RobotConfig, load_robot
+from porl_ros.robot.config import RobotConfig
+from porl_ros.robot.loading import load_robot
 from porl_ros.simulation.env import RobotEnv
 
 # Seeds of evaluation episodes begin here: far from those of training and of demonstrations.

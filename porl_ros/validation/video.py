@@ -38,7 +38,7 @@ def render_comparison(
 
 
 def _main(robot: str, variant: str, base: str, result: str, seed: str, output: str) -> None:
-    from porl_ros.robot.config import load_robot
+    from porl_ros.robot.loading import load_robot
 
     config = load_robot(robot)
     left = _film(config, variant, base, int(seed), "before")

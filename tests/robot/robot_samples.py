@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from porl_ros.robot.config import load_robot
 from porl_ros.robot.kinematics import ArmKinematics
+from porl_ros.robot.loading import load_robot
 from porl_ros.robot.observation import Sample
 
 KINEMATICS = ArmKinematics(load_robot("ur5e_insert").kinematics)

@@ -4,7 +4,7 @@ import pytest
 from robot_files import REMOVED, write_robot
 
 from porl_ros.errors import ConfigError
-from porl_ros.robot.config import load_robot
+from porl_ros.robot.loading import load_robot
 from porl_ros.simulation.robot import SimulatedRobot
 
 NAN, INF = float("nan"), float("inf")

@@ -4,7 +4,8 @@ import pydantic
 import pytest
 from robot_files import edited
 
-from porl_ros.robot.config import RobotConfig, contract_hash, first_difference
+from porl_ros.robot.config import RobotConfig
+from porl_ros.robot.contract import contract_hash, first_difference
 
 COVERED = [
     ("control_rate", 20.0, "control_rate: here 10.0, there 20.0"),

@@ -5,8 +5,8 @@ import pytest
 from robot_files import make_robot
 from robot_samples import START, TOOL, joints_at, samples
 
-from porl_ros.robot.config import load_robot
 from porl_ros.robot.controller import Controller
+from porl_ros.robot.loading import load_robot
 
 ARM = load_robot("ur5e_insert").command_joints
 ELBOW = float(START[2])

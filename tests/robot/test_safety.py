@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from robot_samples import KINEMATICS, START, joints_at
 
-from porl_ros.robot.config import load_robot
+from porl_ros.robot.loading import load_robot
 from porl_ros.robot.safety import WORKSPACE_TOLERANCE, SafetyFilter
 
 ROBOT = load_robot("ur5e_insert")
