@@ -19,6 +19,7 @@ from rich.table import Table
 
 from porl_ros.cli.base_policy import clone_policy, record
 from porl_ros.configfile import load_model
+from porl_ros.errors import PorlError
 from porl_ros.learning.bc import BcConfig
 from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.finetuning import require_empty_or_missing
@@ -66,6 +67,9 @@ class Demo:
         except KeyboardInterrupt:
             self._write_summary({"status": "interrupted"})
             console.print(f"interrupted; what there is lies in {self._run}")
+            raise
+        except PorlError:
+            self._write_summary({"status": "failed"})
             raise
 
     def _make_base(self) -> None:

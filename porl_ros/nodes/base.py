@@ -72,7 +72,11 @@ class PorlNode(LifecycleNode):
 
     def on_configure(self, state) -> TransitionCallbackReturn:
         self._before_setup = self._entities()
-        return self._guarded(self.setup)
+        result = self._guarded(self.setup)
+        if result != TransitionCallbackReturn.SUCCESS:  # leave nothing half made behind
+            self.teardown()
+            self._destroy_since(self._before_setup)
+        return result
 
     def on_activate(self, state) -> TransitionCallbackReturn:
         super().on_activate(state)

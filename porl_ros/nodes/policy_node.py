@@ -4,28 +4,23 @@ Control comes first: this process never trains, never writes to disk in the cont
 reads bundles in a thread of their own.
 """
 
-import json
 from pathlib import Path
 
-from std_msgs.msg import Bool, Float64, Int64, Int64MultiArray, String
+from std_msgs.msg import Bool, Float64, Int64
 
-from porl_ros.learning.finetuning import WITHOUT_LIMIT, Grant, check_base
+from porl_ros.learning.finetuning import check_base
 from porl_ros.nodes import messages
 from porl_ros.nodes.base import PorlNode, run, steady_seconds
 from porl_ros.nodes.interaction import EpisodeResult, Interaction
+from porl_ros.nodes.learner_link import LearnerLink
 from porl_ros.nodes.resets import ResetClient
 from porl_ros.policy.runtime import PolicyRuntime
-from porl_ros.policy.swapping import BundleLoader
 from porl_ros.replay import ReplayWriter, read_store, robot_schema
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.controller import Controller
 from porl_ros.robot.loading import load_robot
 from porl_ros.robot.observation import Sample
 from porl_ros.simulation.env import SEEDS_APART
-
-LEARNER_PATIENCE = 5.0  # seconds after which a learner that fell silent is given up
-LEARNER_START = 60.0  # seconds that it has to come up
-WITHOUT_LEARNER = Grant(WITHOUT_LIMIT, 0, WITHOUT_LIMIT)
 
 
 class PolicyNode(PorlNode):
@@ -45,6 +40,8 @@ class PolicyNode(PorlNode):
         )
         self.parameter("max_steps", 0, "stop acting after this many control steps; 0: never")
         self._writer: ReplayWriter | None = None
+        self._interaction: Interaction | None = None
+        self._learner: LearnerLink | None = None
         self._active = False
 
     # Lifecycle
@@ -66,11 +63,9 @@ class PolicyNode(PorlNode):
         self._acted_stamp = -1  # of the samples that were last acted on
         self._perceived_stamp = -1
         self._last_command = None
-        awaits = self._lockstep and self.value("learner")
         # The learner grants steps of the store, which may hold earlier runs.
-        self._steps_before = _rows_in(Path(self.value("store"))) if awaits else 0
-        self._grant = Grant(0, 0, 0) if awaits else WITHOUT_LEARNER
-        self._learner_until = steady_seconds() + LEARNER_START
+        grants = self._lockstep and self.value("learner")
+        self._steps_before = _rows_in(Path(self.value("store"))) if grants else 0
         self._connect(config)
 
     def start(self) -> None:
@@ -89,11 +84,13 @@ class PolicyNode(PorlNode):
         self._active = False
 
     def teardown(self) -> None:
-        if self._writer:
-            self._loader.close()
+        if self._learner:
+            self._learner.close()
+        if self._interaction:
             self._interaction.abort()
+        if self._writer:
             self._writer.close()
-            self._writer = None
+        self._writer = self._interaction = self._learner = None
 
     def _connect(self, config: RobotConfig) -> None:
         quality = messages.sensor_qos(self._lockstep)
@@ -104,17 +101,9 @@ class PolicyNode(PorlNode):
         kind = messages.MESSAGES[command.type]
         self._command = self.create_publisher(kind, command.topic, messages.COMMAND)
         self._resets = ResetClient(self, steady_seconds, self._on_episode_begun)
-        self._loader = BundleLoader(
-            self._runtime,
-            on_loaded=lambda: self.call_soon(self._try_to_act),
-            on_refused=lambda error: self.get_logger().error(
-                f"the present policy goes on: {error}"
-            ),
-        )
+        self._learner = None
         if self.value("learner"):
-            listen = self.create_subscription
-            listen(String, "learner/bundle", self._on_bundle, messages.LATCHED)
-            listen(Int64MultiArray, "learner/grant", self._on_grant, messages.LATCHED)
+            self._learner = LearnerLink(self, self._runtime, self._lockstep, self._try_to_act)
         self._version_topic = self.create_publisher(Int64, "policy/version", messages.LATCHED)
         self._steps_topic = self.create_publisher(Int64, "policy/steps", messages.LATCHED)
         self._success = self.create_publisher(Bool, "policy/episode_success", messages.EVENTS)
@@ -172,17 +161,21 @@ class PolicyNode(PorlNode):
 
     def _try_to_act(self) -> None:
         """Act on what was perceived, unless the learner has not granted the step or its bundle."""
-        waiting = self._interaction.running and self._perceived_stamp > self._acted_stamp
-        if not (self._active and waiting):
+        if not (self._active and self._interaction.running):
             return
-        step, limit = self._interaction.steps, self.value("max_steps") or WITHOUT_LIMIT
-        if step >= limit or self._steps_before + step >= self._grant.until:
+        if self._perceived_stamp <= self._acted_stamp:
+            return  # answered already
+        done, limit = self._interaction.steps, self.value("max_steps")
+        step, learner = self._steps_before + done, self._learner
+        if (limit and done >= limit) or (learner and not learner.grants(step)):
             self._writer.request_flush()  # the learner waits for what we have
-            self._steps_topic.publish(Int64(data=step))
-        elif self._right_policy_acts(self._steps_before + step):
+            self._steps_topic.publish(Int64(data=done))
+        elif not learner or learner.prepare(step):
             self._act()
 
     def _act(self) -> None:
+        if self._runtime.version != self._announced_version:
+            self._announce_version()
         self._acted_stamp = self._perceived_stamp
         act = self._interaction.decide()
         self._last_command = messages.to_command(self._config, act.command, self._acted_stamp)
@@ -221,40 +214,9 @@ class PolicyNode(PorlNode):
         self._resets.cancel()
         self._ask_for_episode()
 
-    # Learner
-
-    def _on_grant(self, message: Int64MultiArray) -> None:
-        if len(message.data) != 3:
-            self.get_logger().error("learner/grant: must hold until, version, since; ignored")
-            return
-        self._grant = Grant(*message.data)
-        self._learner_until = steady_seconds() + LEARNER_PATIENCE
-        self._try_to_act()
-
-    def _on_bundle(self, message: String) -> None:
-        try:
-            self._loader.request(str(json.loads(message.data)["path"]))
-        except (ValueError, KeyError, TypeError):
-            self.get_logger().error("learner/bundle: is not JSON with a path; ignored")
-
-    def _right_policy_acts(self, step: int) -> bool:
-        """Swap if it is time; False when this step needs a bundle that is not read yet.
-
-        Paced, the newest bundle acts as soon as it is read. In lock-step the grant says which.
-        """
-        before = self._runtime.version
-        if not self._lockstep or self._grant is WITHOUT_LEARNER:
-            self._loader.swap_to_newest()
-        elif step >= self._grant.since and self._grant.version != before:
-            swapped = self._loader.swap_to(self._grant.version)
-            if not swapped:
-                return False
-        if self._runtime.version != before:
-            self._announce_version()
-        return True
-
     def _announce_version(self) -> None:
-        self._version_topic.publish(Int64(data=self._runtime.version))
+        self._announced_version = self._runtime.version
+        self._version_topic.publish(Int64(data=self._announced_version))
 
     # Housekeeping, twice a second
 
@@ -267,18 +229,8 @@ class PolicyNode(PorlNode):
             )
         if self._first_stamp is None:
             self._ask_for_episode()
-        self._check_learner()
-
-    def _check_learner(self) -> None:
-        """A grant that is not renewed expires: the robot goes on collecting without the learner."""
-        if self._grant is WITHOUT_LEARNER:
-            return
-        if steady_seconds() > self._learner_until:
-            self.get_logger().warning("no word from the learner: going on without it")
-            self._grant = WITHOUT_LEARNER
-            self._try_to_act()
-        elif self._grant.until == 0:
-            self.get_logger().info("waiting for the learner", throttle_duration_sec=5.0)
+        if self._learner:
+            self._learner.check()
 
 
 def _rows_in(store: Path) -> int:

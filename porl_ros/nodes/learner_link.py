@@ -1,0 +1,83 @@
+"""What a policy node hears of its learner: new bundles, and in lock-step how far it may go."""
+
+import json
+from collections.abc import Callable
+
+from std_msgs.msg import Int64MultiArray, String
+
+from porl_ros.learning.finetuning import WITHOUT_LIMIT, Grant
+from porl_ros.nodes import messages
+from porl_ros.nodes.base import PorlNode, steady_seconds
+from porl_ros.policy.runtime import PolicyRuntime
+from porl_ros.policy.swapping import BundleLoader
+
+PATIENCE = 5.0  # seconds after which a learner that fell silent is given up
+START = 60.0  # seconds that it has to come up
+WITHOUT_LEARNER = Grant(WITHOUT_LIMIT, 0, WITHOUT_LIMIT)
+
+
+class LearnerLink:
+    """Decides, step by step, whether the policy side may act and with which policy.
+
+    Everything but reading bundles happens in the executor's thread. `on_news` is called there when
+    a step that had to wait may now be possible. Without `grants` (paced) the newest bundle acts as
+    soon as it is read; with them (lock-step) the learner says which bundle takes which step.
+    """
+
+    def __init__(
+        self, node: PorlNode, runtime: PolicyRuntime, grants: bool, on_news: Callable[[], None]
+    ):
+        self._node, self._runtime, self._on_news = node, runtime, on_news
+        self._log = node.get_logger()
+        self._grant = Grant(0, 0, 0) if grants else WITHOUT_LEARNER
+        self._until = steady_seconds() + START  # when to give the learner up
+        self._loader = BundleLoader(
+            runtime,
+            on_loaded=lambda: node.call_soon(on_news),
+            on_refused=lambda error: self._log.error(f"the present policy goes on: {error}"),
+        )
+        node.create_subscription(String, "learner/bundle", self._on_bundle, messages.LATCHED)
+        if grants:
+            node.create_subscription(
+                Int64MultiArray, "learner/grant", self._on_grant, messages.LATCHED
+            )
+
+    def grants(self, step: int) -> bool:
+        """Whether this step of the store may be taken."""
+        return step < self._grant.until
+
+    def prepare(self, step: int) -> bool:
+        """Swap if it is time; False when this step needs a bundle that is not read yet."""
+        if self._grant is WITHOUT_LEARNER:
+            self._loader.swap_to_newest()
+            return True
+        due = step >= self._grant.since and self._grant.version != self._runtime.version
+        return self._loader.swap_to(self._grant.version) if due else True
+
+    def check(self) -> None:
+        """Called now and then: a grant that is not renewed expires into going on without it."""
+        if self._grant is WITHOUT_LEARNER:
+            return
+        if steady_seconds() > self._until:
+            self._log.warning("no word from the learner: going on without it")
+            self._grant = WITHOUT_LEARNER
+            self._on_news()
+        elif self._grant.until == 0:
+            self._log.info("waiting for the learner", throttle_duration_sec=5.0)
+
+    def close(self) -> None:
+        """Stop reading bundles."""
+        self._loader.close()
+
+    def _on_grant(self, message: Int64MultiArray) -> None:
+        if len(message.data) != 3:
+            self._log.error("learner/grant: must hold until, version, since; ignored")
+            return
+        self._grant, self._until = Grant(*message.data), steady_seconds() + PATIENCE
+        self._on_news()
+
+    def _on_bundle(self, message: String) -> None:
+        try:
+            self._loader.request(str(json.loads(message.data)["path"]))
+        except (ValueError, KeyError, TypeError):
+            self._log.error("learner/bundle: is not JSON with a path; ignored")
