@@ -33,7 +33,7 @@ from porl_ros.validation.plots import CurvePoint, plot_learning_curve
 from porl_ros.validation.video import render_comparison
 
 DEMONSTRATIONS, DEMONSTRATION_NOISE = 10, 0.2
-CURVE_EPISODES, CURVE_EVERY = 40, 500  # the same seeds for every bundle on the curve
+CURVE_EPISODES, CURVE_EVERY = 40, 250  # the same seeds for every bundle on the curve
 FINAL_EPISODES = 100  # others, for base and result
 HOME_CELL = "calibrated"  # where the policy is cloned
 

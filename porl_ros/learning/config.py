@@ -62,7 +62,7 @@ class PorlConfig(StrictModel):
         0.2, ge=0, le=2, description="std of the noise on actions, in units of the action box (m)"
     )
     anchor: float = Field(
-        0.1,
+        0.3,
         ge=0,
         le=100,
         description="weight of the squared distance to the frozen policy at first (m)",
