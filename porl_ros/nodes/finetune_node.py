@@ -83,8 +83,10 @@ class FinetuneNode(PorlNode):
             self._metrics_log = None
 
     def _connect(self) -> None:
-        self._bundle = self.create_publisher(String, "learner/bundle", messages.LATCHED)
-        self._grant = self.create_publisher(Int64MultiArray, "learner/grant", messages.LATCHED)
+        self._bundle = self.create_publisher(String, "learner/bundle", messages.LATCHED_EVENTS)
+        self._grant = self.create_publisher(
+            Int64MultiArray, "learner/grant", messages.LATCHED_EVENTS
+        )
         self._status = self.create_publisher(String, "learner/status", messages.LATCHED)
         self._metrics = {
             name: self.create_publisher(Float64, f"learner/metrics/{name}", messages.EVENTS)

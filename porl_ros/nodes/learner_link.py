@@ -30,16 +30,17 @@ class LearnerLink:
         self._node, self._runtime, self._on_news = node, runtime, on_news
         self._log = node.get_logger()
         self._grant = Grant(0, 0, 0) if grants else WITHOUT_LEARNER
+        self._coming: list[Grant] = []  # swaps that are granted and not done yet, in order
         self._until = steady_seconds() + START  # when to give the learner up
         self._loader = BundleLoader(
             runtime,
             on_loaded=lambda: node.call_soon(on_news),
             on_refused=lambda error: self._log.error(f"the present policy goes on: {error}"),
         )
-        node.create_subscription(String, "learner/bundle", self._on_bundle, messages.LATCHED)
+        node.create_subscription(String, "learner/bundle", self._on_bundle, messages.LATCHED_EVENTS)
         if grants:
             node.create_subscription(
-                Int64MultiArray, "learner/grant", self._on_grant, messages.LATCHED
+                Int64MultiArray, "learner/grant", self._on_grant, messages.LATCHED_EVENTS
             )
 
     def grants(self, step: int) -> bool:
@@ -51,8 +52,12 @@ class LearnerLink:
         if self._grant is WITHOUT_LEARNER:
             self._loader.swap_to_newest()
             return True
-        due = step >= self._grant.since and self._grant.version != self._runtime.version
-        return self._loader.swap_to(self._grant.version) if due else True
+        due = [grant for grant in self._coming if grant.since <= step]
+        wanted = due[-1].version if due else self._runtime.version
+        if wanted != self._runtime.version and not self._loader.swap_to(wanted):
+            return False
+        self._coming = self._coming[len(due) :]
+        return True
 
     def check(self) -> None:
         """Called now and then: a grant that is not renewed expires into going on without it."""
@@ -73,7 +78,10 @@ class LearnerLink:
         if len(message.data) != 3:
             self._log.error("learner/grant: must hold until, version, since; ignored")
             return
+        before = self._grant.version
         self._grant, self._until = Grant(*message.data), steady_seconds() + PATIENCE
+        if self._grant.version != before:
+            self._coming.append(self._grant)
         self._on_news()
 
     def _on_bundle(self, message: String) -> None:

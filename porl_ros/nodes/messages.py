@@ -37,6 +37,8 @@ def qos(reliable: bool, depth: int = 1, latched: bool = False) -> QoSProfile:
 COMMAND = qos(reliable=True)
 LATCHED = qos(reliable=True, latched=True)
 EVENTS = qos(reliable=True, depth=100)
+# Of bundles and grants none may be lost by two that come at once.
+LATCHED_EVENTS = qos(reliable=True, depth=10, latched=True)
 
 
 def sensor_qos(lockstep: bool) -> QoSProfile:
