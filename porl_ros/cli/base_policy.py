@@ -8,8 +8,8 @@ from rich.progress import Progress
 
 from porl_ros.errors import PorlError
 from porl_ros.learning.bc import BcConfig, clone
-from porl_ros.learning.finetuning import check_base
-from porl_ros.policy.bundle import load_bundle, saturation, save_bundle
+from porl_ros.policy.bundle import load_bundle, save_bundle
+from porl_ros.policy.saturation import saturation, saturation_warning
 from porl_ros.replay import read_store
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.loading import load_robot
@@ -57,7 +57,8 @@ def clone_policy(robot: str, demos: Path, output: Path, epochs: int, std: float,
             seed,
             lambda e, loss: progress.update(task, completed=e + 1),
         )
-    stuck = saturation(actor, observations)
+    shares = map(float, saturation(actor, observations))
+    stuck = dict(zip(action_names(config), shares, strict=True))
     save_bundle(
         output,
         actor,
@@ -65,10 +66,10 @@ def clone_policy(robot: str, demos: Path, output: Path, epochs: int, std: float,
         made_by="porl bc",
         version=0,
         exploration_std=std,
-        saturation=dict(zip(action_names(config), map(float, stuck), strict=True)),
+        saturation=stuck,
     )
     console.print(f"cloned from {len(observations)} transitions -> {output}")
-    if warning := check_base(load_bundle(output)):
+    if warning := saturation_warning(stuck, "the demonstrations"):
         console.print(f"[yellow]warning:[/] {warning}")
 
 

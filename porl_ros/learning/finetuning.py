@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from porl_ros.errors import ConfigError, PorlError
@@ -15,9 +16,11 @@ from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.trainer import Progress, Stage, Trainer
 from porl_ros.policy.bundle import PolicyBundle, load_bundle, save_bundle
 from porl_ros.policy.runtime import resolve_device
+from porl_ros.policy.saturation import saturation
 from porl_ros.replay.memory import Episode
 from porl_ros.replay.reader import Chunk, ReplayReader
 from porl_ros.robot.config import RobotConfig
+from porl_ros.robot.observation import action_names
 
 UPDATES_AT_ONCE = 32  # between two looks at the store, the stop flag and the stage
 WITHOUT_LIMIT = 2**62
@@ -66,6 +69,8 @@ class FineTuning:
         self.latest: Path = self.base.path
         self.grant = self._next_grant()
         self.forgiven = 0
+        self._seen: list[np.ndarray] = []  # observations of the pre-sample stage
+        self.saturation: dict[str, float] = {}  # of the base there, once the stage is over
         self.on_episode: Callable[[Episode], None] = lambda episode: None
 
     def pause(self, paused: bool) -> None:
@@ -112,6 +117,13 @@ class FineTuning:
         return True
 
     def _feed(self, chunk: Chunk) -> None:
+        if self.trainer.env_steps < self.config.presample_steps:
+            self._seen.append(chunk.rows["observation"])
+        elif self._seen:
+            shares = saturation(self.trainer.porl.base, np.concatenate(self._seen))
+            names = action_names(self._robot)
+            self.saturation = dict(zip(names, map(float, shares), strict=True))
+            self._seen.clear()
         for episode in self.trainer.feed(chunk, learn=not self._paused):
             self.on_episode(episode)
 
@@ -184,18 +196,6 @@ def _check_presample(config: PorlConfig, robot: RobotConfig) -> None:
             f"presample_steps = {steps}: must be 0 or at least an episode ({horizon} steps), or "
             "nothing is known of the base policy"
         )
-
-
-def check_base(bundle: PolicyBundle, limit: float = 0.5) -> str:
-    """A warning when the policy can hardly be fine-tuned because it is saturated; else empty."""
-    stuck = [name for name, share in bundle.manifest.saturation.items() if share > limit]
-    if not stuck:
-        return ""
-    return (
-        f"{bundle.path}: the mean of {', '.join(stuck)} lies outside the action box for more than "
-        f"{limit:.0%} of the demonstrations; such elements explore one-sidedly. Clone again with "
-        "`porl bc`, which keeps its targets inside the box"
-    )
 
 
 def require_empty_or_missing(path: Path, what: str) -> None:

@@ -20,6 +20,7 @@ from porl_ros.learning.metrics import MetricsLog
 from porl_ros.learning.trainer import Progress, Stage
 from porl_ros.nodes import messages
 from porl_ros.nodes.base import PorlNode, run
+from porl_ros.policy.saturation import saturation_warning
 from porl_ros.robot.loading import load_robot
 
 IDLE = 0.002  # seconds between two looks at a store in which nothing is new
@@ -139,6 +140,8 @@ class FinetuneNode(PorlNode):
         if self._shown is None or progress.stage is not self._shown.stage:
             self.get_logger().info(f"stage: {progress.stage} ({progress.done} of {progress.total})")
             self._shown = progress
+        if warning := saturation_warning(self._tuning.saturation, "the pre-sample stage"):
+            self.get_logger().warning(warning, once=True)
         if waiting := self._tuning.waiting_for:
             self.get_logger().info(f"waiting for {waiting}", throttle_duration_sec=5.0)
 

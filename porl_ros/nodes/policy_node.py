@@ -8,13 +8,13 @@ from pathlib import Path
 
 from std_msgs.msg import Bool, Float64, Int64
 
-from porl_ros.learning.finetuning import check_base
 from porl_ros.nodes import messages
 from porl_ros.nodes.base import PorlNode, run, steady_seconds
 from porl_ros.nodes.interaction import EpisodeResult, Interaction
 from porl_ros.nodes.learner_link import LearnerLink
 from porl_ros.nodes.resets import ResetClient
 from porl_ros.policy.runtime import PolicyRuntime
+from porl_ros.policy.saturation import saturation_warning
 from porl_ros.replay import ReplayWriter, read_store, robot_schema
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.controller import Controller
@@ -54,7 +54,8 @@ class PolicyNode(PorlNode):
             config, self.value("device"), self.value("explore"), self.value("seed")
         )
         self._runtime.swap(self._runtime.load(self.required("bundle")))
-        if warning := check_base(self._runtime.bundle):
+        shares = self._runtime.bundle.manifest.saturation
+        if warning := saturation_warning(shares, "its demonstrations"):
             self.get_logger().warning(warning)
         self._writer = _open_writer(self, config)
         self._interaction = Interaction(controller, self._runtime, self._writer)

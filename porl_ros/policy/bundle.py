@@ -13,7 +13,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, ValidationError
 from safetensors import SafetensorError
@@ -142,16 +141,6 @@ def sync_folder(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def saturation(actor: Actor, observations: np.ndarray) -> np.ndarray:
-    """Share of observations for which each action element's mean lies outside the box, (m,).
-
-    Near 1 the element always asks for the border and the learner sees one action only.
-    """
-    with torch.inference_mode():
-        mean = actor(torch.from_numpy(observations.astype(np.float32)))
-    return (mean.abs() > 1.0).float().mean(0).numpy()
 
 
 def _read_manifest(path: Path) -> Manifest:

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from porl_ros.errors import PorlError
 from porl_ros.learning.bc import MIN_STD, BcConfig, clone
-from porl_ros.policy.bundle import saturation
+from porl_ros.policy.saturation import saturation
 
 QUICK = BcConfig(epochs=60, hidden=(32,), learning_rate=3e-3, noise=0.0)
 RNG = np.random.default_rng(0)

@@ -10,7 +10,7 @@ from porl_ros.errors import ContractMismatch
 from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.finetuning import WITHOUT_LIMIT, FineTuning, Grant
 from porl_ros.learning.trainer import Stage
-from porl_ros.policy.bundle import load_bundle
+from porl_ros.policy.bundle import load_bundle, save_bundle
 from porl_ros.replay import ReplaySchema, ReplayWriter
 from porl_ros.robot.observation import ObservationAssembler, action_names
 
@@ -181,3 +181,16 @@ def test_a_store_of_another_contract_is_refused(tuning, tmp_path, config):
     with pytest.raises(ContractMismatch, match="contract_hash: the store"):
         tuning.advance()
     stranger.writer.close()
+
+
+def test_a_saturated_base_is_noticed_in_the_pre_sample_stage(tmp_path, config, base, robot):
+    actor = load_bundle(base).actor
+    actor.layers[-1].bias.data[1] = 50.0
+    stuck = tmp_path / "stuck"
+    fields = {"made_by": "test", "version": 0, "exploration_std": 0.2}
+    save_bundle(stuck, actor, config.contract, **fields)
+    tuning = make(tmp_path, config, stuck)
+    robot.walk(80)
+    work(tuning)
+    assert tuning.saturation["y"] == 1.0
+    assert tuning.saturation["x"] < 1.0

@@ -7,8 +7,9 @@ import torch
 from bundles import make_actor, make_bundle
 
 from porl_ros.errors import ContractMismatch
-from porl_ros.policy.bundle import MANIFEST, WEIGHTS, BundleError, load_bundle, saturation
+from porl_ros.policy.bundle import MANIFEST, WEIGHTS, BundleError, load_bundle
 from porl_ros.policy.network import Actor
+from porl_ros.policy.saturation import saturation, saturation_warning
 from porl_ros.robot.config import RobotConfig
 
 
@@ -87,3 +88,5 @@ def test_saturation_is_the_share_outside_of_the_box():
         actor.layers[0].bias.zero_()
     observations = torch.tensor([[0.5], [2.0], [-3.0], [0.0]]).numpy()
     assert saturation(actor, observations).tolist() == [0.5, 0.0]
+    assert not saturation_warning({"x": 0.5, "y": 0.0}, "the data")
+    assert "x (60%)" in saturation_warning({"x": 0.6, "y": 0.0}, "the data")
