@@ -6,6 +6,7 @@ A run that has finished already (its summary says so) is not made again.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,7 @@ def _summary(seed: int, presample: bool) -> dict:
     folder = RUNS / f"seed{seed}{'' if presample else '-no-presample'}"
     path = folder / "summary.json"
     if not path.exists() or json.loads(path.read_text())["status"] != "finished":
+        shutil.rmtree(folder, ignore_errors=True)  # half a run of an earlier sitting
         command = [sys.executable, "-m", "porl_ros.cli", "demo", "--seed", str(seed)]
         command += ["--output", str(folder), "--presample" if presample else "--no-presample"]
         subprocess.run([*command, "--video" if presample else "--no-video"], check=True)
