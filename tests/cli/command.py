@@ -1,6 +1,7 @@
 """The `porl` command as a user runs it: arguments in, exit code and texts out."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -51,4 +52,6 @@ def start(*arguments: object, folder: Path) -> subprocess.Popen:
         cwd=folder,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         start_new_session=True,
+        # A suite that a shell runs in the background ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
