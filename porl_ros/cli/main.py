@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 an error that is told in a sentence, 2 wrong usage, 130 interrupted.
 """
 
+import atexit
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +23,17 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 errors = Console(stderr=True)
+
+
+@atexit.register  # before multiprocessing registers its own clean-up, so that it runs after that
+def _await_resource_tracker() -> None:
+    """Leave no process behind: before Python 3.12 this helper outlives the command by a moment."""
+    module = sys.modules.get("multiprocessing.resource_tracker")
+    stop = getattr(getattr(module, "_resource_tracker", None), "_stop", None)
+    if stop:
+        stop()
+
+
 INTERRUPTED = 130
 
 RobotOption = Annotated[
