@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import porl_ros.cli.main  # noqa: F401  first: what it does at exit must come last
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.loading import load_robot
 
