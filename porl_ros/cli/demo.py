@@ -18,7 +18,6 @@ from rich.progress import (
 from rich.table import Table
 
 from porl_ros.cli.base_policy import clone_policy, record
-from porl_ros.configfile import load_model
 from porl_ros.errors import PorlError
 from porl_ros.learning.bc import BcConfig
 from porl_ros.learning.config import PorlConfig
@@ -49,7 +48,7 @@ class Demo:
     ):  # fmt: skip
         self._robot, self._seed, self._video, self._device = robot, seed, video, device
         self._config = load_robot(robot)
-        settings = load_model(PorlConfig, learner_config) if learner_config else PorlConfig()
+        settings = PorlConfig.load(learner_config)
         self._settings = settings if presample else settings.without_presample()
         self._run = output or Path("runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         require_empty_or_missing(self._run, "run")

@@ -6,7 +6,6 @@ import gymnasium
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from porl_ros.configfile import load_model
 from porl_ros.errors import ConfigError, PorlError
 from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.finetuning import require_empty_or_missing
@@ -26,7 +25,7 @@ def finetune_env(
 ) -> None:  # fmt: skip
     """Fine-tune `base` (or a new policy) on an environment; the result is `output/final`."""
     require_empty_or_missing(output, "run")
-    config = load_model(PorlConfig, learner_config) if learner_config else PorlConfig()
+    config = PorlConfig.load(learner_config)
     config = config if presample else config.without_presample()
     env, contract = _make(env_id)
     actor = _actor(env, base)

@@ -4,11 +4,12 @@ Origins of the defaults: (m) measured here, see docs/algorithm.md; (w) WSRL's pu
 setting is the nearest to ours; (c) common practice.
 """
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
 
-from porl_ros.configfile import StrictModel
+from porl_ros.configfile import StrictModel, load_model
 from porl_ros.policy.network import Width
 
 
@@ -98,6 +99,11 @@ class PorlConfig(StrictModel):
                 f"anchor_final ({self.anchor_final}) must not exceed anchor ({self.anchor})"
             )
         return self
+
+    @classmethod
+    def load(cls, path: Path | str | None) -> Self:
+        """Read a YAML file; the defaults without one. ConfigError says what is wrong."""
+        return load_model(cls, Path(path)) if path else cls()
 
     def without_presample(self) -> "PorlConfig":
         """Online updates at once, no critic warm-up, no anchor: shows why the stages are there."""

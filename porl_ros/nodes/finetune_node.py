@@ -12,7 +12,6 @@ from threading import Event, Thread
 from std_msgs.msg import Float64, Int64MultiArray, String
 from std_srvs.srv import SetBool
 
-from porl_ros.configfile import load_yaml, parse
 from porl_ros.errors import PorlError
 from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.finetuning import FineTuning, Grant
@@ -54,13 +53,14 @@ class FinetuneNode(PorlNode):
             self.required("bundle"),
             self.required("store"),
             output / "bundles",
-            _learner_config(self.value("learner_config")),
+            PorlConfig.load(self.value("learner_config")),
             self.value("seed"),
             self.value("device"),
             self._lockstep,
         )
         self._metrics_log = MetricsLog(output / "tensorboard")
         self._stopping, self._crash = Event(), None
+        self._progress = self._tuning.progress  # replaced by the training thread
         self._shown: Progress | None = None
         self._sent: Grant | None = None
         self._announced: Path | None = None
@@ -91,7 +91,7 @@ class FinetuneNode(PorlNode):
         self._status = self.create_publisher(String, "learner/status", messages.LATCHED)
         self._metrics = {
             name: self.create_publisher(Float64, f"learner/metrics/{name}", messages.EVENTS)
-            for name in _metrics(self._tuning.progress)
+            for name in _metrics(self._progress)
         }
         self.create_service(SetBool, "learner/pause", self._on_pause)
         self._pause_wanted = False
@@ -132,11 +132,12 @@ class FinetuneNode(PorlNode):
             self.fail(self._crash)
             return
         self._publish_news()
-        progress = getattr(self, "_progress", None) or self._tuning.progress
-        self._status.publish(String(data=json.dumps(_status(progress, self._tuning))))
-        for name, value in _metrics(progress).items():
+        progress = self._progress
+        metrics = _metrics(progress)
+        self._status.publish(String(data=json.dumps(_status(progress, metrics, self._tuning))))
+        for name, value in metrics.items():
             self._metrics[name].publish(Float64(data=value))
-        self._metrics_log.write(progress.env_steps, _metrics(progress))
+        self._metrics_log.write(progress.env_steps, metrics)
         if self._shown is None or progress.stage is not self._shown.stage:
             self.get_logger().info(f"stage: {progress.stage} ({progress.done} of {progress.total})")
             self._shown = progress
@@ -152,9 +153,9 @@ class FinetuneNode(PorlNode):
         return response
 
 
-def _status(progress: Progress, tuning: FineTuning) -> dict:
+def _status(progress: Progress, metrics: dict[str, float], tuning: FineTuning) -> dict:
     stage = "paused" if tuning.paused else progress.stage
-    numbers = {k: None if v != v else v for k, v in _metrics(progress).items()}
+    numbers = {k: None if v != v else v for k, v in metrics.items()}
     return {
         "stage": stage,
         "done": progress.done,
@@ -170,10 +171,6 @@ def _metrics(progress: Progress) -> dict[str, float]:
     """The numbers of a snapshot, by name."""
     skipped = {"stage", "done", "total"}
     return {k: float(v) for k, v in progress._asdict().items() if k not in skipped}
-
-
-def _learner_config(path: str) -> PorlConfig:
-    return parse(PorlConfig, load_yaml(Path(path)), path) if path else PorlConfig()
 
 
 def main(args: list[str] | None = None) -> int:

@@ -102,7 +102,6 @@ class PolicyNode(PorlNode):
         kind = messages.MESSAGES[command.type]
         self._command = self.create_publisher(kind, command.topic, messages.COMMAND)
         self._resets = ResetClient(self, steady_seconds, self._on_episode_begun)
-        self._learner = None
         if self.value("learner"):
             self._learner = LearnerLink(self, self._runtime, self._lockstep, self._try_to_act)
         self._version_topic = self.create_publisher(Int64, "policy/version", messages.LATCHED)
