@@ -4,7 +4,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from porl_ros.errors import ConfigError
+from porl_ros.errors import ConfigError, PorlError
 
 
 def share_dir() -> Path:
@@ -53,3 +53,11 @@ def resolve_model(reference: str) -> Path:
     if not path.is_file():
         raise ConfigError(f"model '{reference}': there is no file {path}")
     return path
+
+
+def require_empty_or_missing(path: Path, what: str) -> None:
+    """PorlError when `path` has content already: nothing is overwritten."""
+    if path.exists() and any(path.iterdir()):
+        raise PorlError(
+            f"{path}: there is a {what} already and nothing is overwritten; name another folder"
+        )

@@ -21,10 +21,10 @@ from porl_ros.cli.base_policy import clone_policy, record
 from porl_ros.errors import PorlError
 from porl_ros.learning.bc import BcConfig
 from porl_ros.learning.config import PorlConfig
-from porl_ros.learning.finetuning import require_empty_or_missing
 from porl_ros.nodes.bringup import SimulationBringup
 from porl_ros.nodes.monitor import Monitor
 from porl_ros.nodes.processes import NodeProcesses, private_domain
+from porl_ros.paths import require_empty_or_missing
 from porl_ros.policy.bundle import load_bundle
 from porl_ros.robot.loading import load_robot
 from porl_ros.validation.evaluation import EVALUATION_SEED, Evaluation, Evaluator

@@ -8,9 +8,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from porl_ros.errors import ConfigError, PorlError
 from porl_ros.learning.config import PorlConfig
-from porl_ros.learning.finetuning import require_empty_or_missing
 from porl_ros.learning.gym_loop import GymFineTuning
-from porl_ros.paths import resolve_robot_config
+from porl_ros.paths import require_empty_or_missing, resolve_robot_config
 from porl_ros.policy.bundle import load_bundle
 from porl_ros.policy.network import Actor
 from porl_ros.policy.runtime import resolve_device

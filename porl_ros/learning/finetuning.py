@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from porl_ros.errors import ConfigError, PorlError
+from porl_ros.errors import ConfigError
 from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.trainer import Progress, Stage, Trainer
 from porl_ros.policy.bundle import PolicyBundle, load_bundle, save_bundle
@@ -195,12 +195,4 @@ def _check_presample(config: PorlConfig, robot: RobotConfig) -> None:
         raise ConfigError(
             f"presample_steps = {steps}: must be 0 or at least an episode ({horizon} steps), or "
             "nothing is known of the base policy"
-        )
-
-
-def require_empty_or_missing(path: Path, what: str) -> None:
-    """PorlError when `path` has content already: nothing is overwritten."""
-    if path.exists() and any(path.iterdir()):
-        raise PorlError(
-            f"{path}: there is a {what} already and nothing is overwritten; name another folder"
         )
