@@ -74,23 +74,25 @@ class Porl:
     def update_critics(self, batch: Batch, monte_carlo: bool = False) -> Tensor:
         """One step of all critics towards TD targets, or Monte-Carlo returns; the loss, (1,).
 
-        TD: y = r + gamma * (1 - terminated) * min_i Q'_i(s', a'), a' = clip(mu(s') + noise), over
-        a random pair i of the ensemble (REDQ). No entropy term. A truncated transition bootstraps
-        like any other.
+        TD: y = r + discount * (1 - terminated) * min_i Q'_i(s', a'), a' = clip(mu(s') + noise),
+        over a random pair i of the ensemble (REDQ). The batch says the discount: gamma to the power
+        of the steps in its reward. No entropy term. A truncated transition bootstraps like any
+        other.
         """
-        observation, action, reward, following, terminated, returns = self._tensors(batch)
+        data = self._tensors(batch)
         with torch.no_grad():
             if monte_carlo:
-                target = returns
+                target = data.mc_return
             else:
+                following = data.next_observation
                 value = self.targets(
                     self._normalise(following), self._explore(self.actor(following))
                 )
                 value = value[self._random_pair()].amin(0)
-                target = reward + self.config.discount * (1.0 - terminated) * value
+                target = data.reward + data.discount * (1.0 - data.terminated) * value
             target = target.clamp(self._low, self._high)
-        values = self.critics(self._normalise(observation), action)
-        loss = F.mse_loss(values, target.expand_as(values), reduction="sum") / len(reward)
+        values = self.critics(self._normalise(data.observation), data.action)
+        loss = F.mse_loss(values, target.expand_as(values), reduction="sum") / len(data.reward)
         _step(self._critic_optimiser, loss, "critic")
         with torch.no_grad():
             torch._foreach_lerp_(
@@ -106,7 +108,7 @@ class Porl:
         L = -Q(s, clip(mu)) / max(mean|Q|, floor) + anchor * |mu - mu_base|^2
             + box_penalty * excess(mu)^2
         """
-        observation = self._tensors(batch)[0]
+        observation = self._tensors(batch).observation
         mean = self.actor(observation)
         self.critics.requires_grad_(False)  # their gradients are not wanted here: 12 % faster
         value = self.critics(self._normalise(observation), _InsideBox.apply(mean)).mean(0)
@@ -122,9 +124,10 @@ class Porl:
 
     def value(self, batch: Batch) -> np.ndarray:
         """Mean value of the ensemble for a batch's observations and actions, (b,)."""
-        observation, action = self._tensors(batch)[:2]
+        data = self._tensors(batch)
         with torch.inference_mode():
-            return self.critics(self._normalise(observation), action).mean(0).cpu().numpy()
+            values = self.critics(self._normalise(data.observation), data.action)
+            return values.mean(0).cpu().numpy()
 
     def _random_pair(self) -> Tensor:
         """Indices of two members of the ensemble; all of them where there are not more."""
@@ -138,8 +141,8 @@ class Porl:
     def _normalise(self, observation: Tensor) -> Tensor:
         return (observation - self.base.mean) / self.base.std
 
-    def _tensors(self, batch: Batch) -> tuple[Tensor, ...]:
-        return tuple(torch.from_numpy(array).to(self.device) for array in batch)
+    def _tensors(self, batch: Batch) -> Batch:
+        return Batch(*(torch.from_numpy(array).to(self.device) for array in batch))
 
 
 def _adam(module: torch.nn.Module, rate: float) -> torch.optim.Adam:

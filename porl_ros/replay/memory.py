@@ -19,6 +19,7 @@ NOWHERE = -1
 class Batch(NamedTuple):
     """float32, C-contiguous. observation and next_observation (b, n), action (b, m), others (b,).
 
+    The value of a transition is reward + discount * (1 - terminated) * value(next_observation).
     `terminated` is 1.0 where there is no future to value; a truncated transition is 0.0 and
     bootstraps from its next_observation. `mc_return` is the discounted sum of rewards to the end
     of the episode, which takes a truncated future as worth nothing, and NaN while the episode runs.
@@ -29,6 +30,7 @@ class Batch(NamedTuple):
     reward: np.ndarray
     next_observation: np.ndarray
     terminated: np.ndarray
+    discount: np.ndarray
     mc_return: np.ndarray
 
 
@@ -193,6 +195,7 @@ class ReplayMemory:
             reward=scalars[0],
             next_observation=self._observation[self._next[slots]],
             terminated=scalars[1],
+            discount=np.full(batch_size, self.discount, np.float32),
             mc_return=scalars[2],
         )
 

@@ -45,6 +45,7 @@ def two_states(reward: float, terminated: bool, returns=(np.nan, np.nan)) -> Bat
         reward=np.array([0.0, reward], np.float32),
         next_observation=states[::-1].copy(),
         terminated=np.array([0.0, terminated], np.float32),
+        discount=np.full(2, GAMMA, np.float32),
         mc_return=np.array(returns, np.float32),
     )
 

@@ -42,6 +42,7 @@ def check_batch(batch, discount=0.9):
         assert np.array_equal(batch.action[index], row["action"])
         assert batch.reward[index] == row["reward"]
         assert batch.terminated[index] == row["terminated"]
+        assert batch.discount[index] == np.float32(discount)
         if not np.isnan(batch.mc_return[index]):
             rest = range(number, number - number % 7 + 7)
             value = sum(discount ** (n - number) * (n % 3) for n in rest)
@@ -52,7 +53,7 @@ def test_batches_are_packed_float32():
     memory = make_memory()
     memory.extend(make_chunk(0, 50))
     batch = memory.sample(32, success_share=0.5)
-    for array, shape in zip(batch, [(32, 3), (32, 2), (32,), (32, 3), (32,), (32,)], strict=True):
+    for array, shape in zip(batch, [(32, 3), (32, 2), (32,), (32, 3)] + [(32,)] * 3, strict=True):
         assert array.dtype == np.float32
         assert array.flags.c_contiguous
         assert array.shape == shape
