@@ -79,6 +79,9 @@ class ReplayMemory:
         self._expected: dict[str, int] = {}  # number of each run's next row
         self._listed: dict[int, np.ndarray] = {}  # slots that had a flag when last looked up
         self._random = np.random.default_rng(seed)
+        self.hold_out_every = 0  # n: keep one of n failures and one of n successes out
+        self._held: list[tuple[np.ndarray, np.ndarray]] = []  # addresses and flags
+        self._completed = {False: 0, True: 0}  # episodes, by success
 
     # Feeding
 
@@ -158,7 +161,11 @@ class ReplayMemory:
         rewards = np.concatenate(episode.rewards).astype(np.float64)
         result = float(rewards.sum())
         success = episode.last_terminated and result > 0
-        self._mark(np.concatenate(episode.addresses), rewards, success)
+        addresses = np.concatenate(episode.addresses)
+        self._mark(addresses, rewards, success)
+        self._completed[success] += 1
+        if self.hold_out_every and self._completed[success] % self.hold_out_every == 0:
+            self._hold_out(addresses)
         length, version = len(rewards), episode.policy_version
         return Episode(run, episode.number, length, result, success, version)
 
@@ -168,6 +175,30 @@ class ReplayMemory:
         self._scalars[slots, 2] = discounted_to_go(rewards, self.discount)[alive]
         self._flags[slots] |= FINISHED | (SUCCESS if success else 0)
         self._listed.clear()
+
+    # Holding out: episodes that are not learned from for now, to judge critics by
+
+    def _hold_out(self, addresses: np.ndarray) -> None:
+        addresses = addresses[self._alive(addresses)]
+        slots = addresses % self.capacity
+        self._held.append((addresses, self._flags[slots]))
+        self._flags[slots] = 0
+        self.size -= len(slots)
+
+    def held_out(self) -> Batch:
+        """Every transition that is held out, in order; (0, ...) if there is none."""
+        parts = [addresses[self._alive(addresses)] for addresses, _ in self._held]
+        return self._batch(np.concatenate([np.empty(0, np.int64), *parts]) % self.capacity)
+
+    def release(self) -> None:
+        """Let what is held out be sampled from now on, and hold out no more."""
+        for addresses, flags in self._held:
+            alive = self._alive(addresses)
+            self._flags[addresses[alive] % self.capacity] |= flags[alive]
+            self.size += int(np.count_nonzero(alive))
+        self._held.clear()
+        self._listed.clear()
+        self.hold_out_every = 0
 
     # Sampling
 
@@ -187,7 +218,9 @@ class ReplayMemory:
         if len(fortunate) + len(others) < batch_size:
             what = "finished episode" if finished_only else "transition"
             raise ValueError(f"batch_size: {batch_size} from a memory without a {what}; feed it")
-        slots = np.concatenate([fortunate, others])
+        return self._batch(np.concatenate([fortunate, others]))
+
+    def _batch(self, slots: np.ndarray) -> Batch:
         scalars = self._scalars[slots].T.copy()
         return Batch(
             observation=self._observation[slots],
@@ -195,7 +228,7 @@ class ReplayMemory:
             reward=scalars[0],
             next_observation=self._observation[self._next[slots]],
             terminated=scalars[1],
-            discount=np.full(batch_size, self.discount, np.float32),
+            discount=np.full(len(slots), self.discount, np.float32),
             mc_return=scalars[2],
         )
 
