@@ -105,6 +105,17 @@ def make_folder(folder: Path) -> None:
         sync_folder(folder.parent)
 
 
+def replace_file(path: Path, text: str) -> None:
+    """Write a file durably: whoever reads it finds the old text or the new one. Raises OSError."""
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+    sync_folder(path.parent)
+
+
 def set_aside(path: Path) -> Path:
     """Rename something damaged so that nobody reads it as good, and nobody loses it."""
     target = path.with_name(path.name + ".damaged")
@@ -157,13 +168,7 @@ def _write_root(store: Path, schema: ReplaySchema) -> None:
     make_folder(store / "writers")
     attributes = {ATTRIBUTE: schema.model_dump(mode="json")}
     group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-    temporary = store / ROOT_TEMPORARY
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(group, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(store / "zarr.json")
-    sync_folder(store)
+    replace_file(store / "zarr.json", json.dumps(group, indent=2))
 
 
 def read_schema(store: Path) -> ReplaySchema:
