@@ -5,17 +5,27 @@ cover metadata, a chunk that is missing (Zarr fills in zeros) or a segment copie
 group's attributes also hold one CRC over the packed contents and whose they are.
 """
 
+import contextlib
+import fcntl
+import functools
+import os
 import shutil
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-import google_crc32c
 import numpy as np
-import zarr
 from pydantic import BaseModel, ConfigDict, Field
-from zarr.codecs import Crc32cCodec
 
+from porl_ros.replay.arrays import (
+    ArraySpec,
+    Read,
+    crc32c,
+    read_array,
+    read_attributes,
+    write_array,
+    write_group,
+)
 from porl_ros.replay.errors import CorruptSegment
 from porl_ros.replay.layout import ATTRIBUTE, RunFolder, sync_folder, sync_tree
 from porl_ros.replay.schema import FORMAT_VERSION, Records, ReplaySchema, RunIdentity
@@ -53,19 +63,22 @@ class SegmentInfo(BaseModel):
 
 
 def _checksum(identity: RunIdentity, records: Records) -> int:
-    whose = WHOSE.pack(identity.fingerprint, records.first_row, records.first_final)
-    crc = google_crc32c.value(whose)
-    for part in (records.rows, records.finals):
-        crc = google_crc32c.extend(crc, part.tobytes())
-    return crc
+    crc = crc32c(0, WHOSE.pack(identity.fingerprint, records.first_row, records.first_final))
+    return crc32c(crc32c(crc, records.rows), records.finals)
 
 
-def _columns(schema: ReplaySchema) -> Iterator[tuple[str, str, str]]:
-    """(array name, "rows" or "finals", field) of each array in a segment."""
-    for field in schema.row_dtype.names:
-        yield field, "rows", field
-    for field in schema.final_dtype.names:
-        yield f"final_{field}", "finals", field
+def _columns(schema: ReplaySchema, rows: int, finals: int) -> Iterator[tuple[ArraySpec, str, str]]:
+    """Each array of a segment, whether it holds "rows" or "finals", and which field of them."""
+    names = {"observation": schema.observation_names, "final_observation": schema.observation_names}
+    names |= {"action": schema.action_names, "requested_action": schema.action_names}
+    parts = (("rows", "", schema.row_dtype, rows), ("finals", "final_", schema.final_dtype, finals))
+    for part, prefix, dtype, count in parts:
+        for field in dtype.names:
+            name, element = prefix + field, dtype[field]
+            shape = (count, *element.shape)
+            axes = ("row" if part == "rows" else "final", "element")[: len(shape)]
+            attributes = {"names": list(names[name])} if name in names else {}
+            yield ArraySpec(name, shape, element.base, axes, count, attributes), part, field
 
 
 def write_segment(folder: RunFolder, identity: RunIdentity, records: Records) -> Path:
@@ -75,7 +88,7 @@ def write_segment(folder: RunFolder, identity: RunIdentity, records: Records) ->
     if temporary.exists():
         shutil.rmtree(temporary)
     try:
-        _write_group(temporary, identity, records)
+        _write_arrays(temporary, identity, records)
         sync_tree(temporary)
         temporary.rename(path)
     except BaseException:
@@ -85,58 +98,76 @@ def write_segment(folder: RunFolder, identity: RunIdentity, records: Records) ->
     return path
 
 
-def _write_group(path: Path, identity: RunIdentity, records: Records) -> None:
-    attributes = {ATTRIBUTE: SegmentInfo.of(identity, records).model_dump(mode="json")}
-    group = zarr.create_group(path, attributes=attributes, zarr_format=3)
-    schema = identity.schema
-    names = {"observation": schema.observation_names, "final_observation": schema.observation_names}
-    names |= {"action": schema.action_names, "requested_action": schema.action_names}
-    for name, part, field in _columns(schema):
-        values = np.ascontiguousarray(getattr(records, part)[field])
-        group.create_array(
-            name,
-            data=values,
-            chunks=tuple(max(1, size) for size in values.shape),
-            compressors=[Crc32cCodec()],
-            filters=None,
-            config={"write_empty_chunks": True},
-            chunk_key_encoding={"name": "default", "separator": "."},  # no folder per chunk to sync
-            dimension_names=("row" if part == "rows" else "final", "element")[: values.ndim],
-            attributes={"names": list(names[name])} if name in names else {},
-        )
+def _write_arrays(path: Path, identity: RunIdentity, records: Records) -> None:
+    info = SegmentInfo.of(identity, records)
+    write_group(path, {ATTRIBUTE: info.model_dump(mode="json")})
+    for spec, part, field in _columns(identity.schema, info.rows, info.finals):
+        write_array(path, spec, getattr(records, part)[field])
 
 
 def load_segment(folder: RunFolder, identity: RunIdentity, first_row: int) -> Records:
-    """Read and verify a whole segment.
+    """Read and verify a whole segment; retention leaves it alone meanwhile.
 
     Raises CorruptSegment, or FileNotFoundError if the segment is not there at all.
     """
     path = folder.segment(first_row)
-    if not path.is_dir():
-        raise FileNotFoundError(path)
+    with _reading(path) as read:
+        return parse_segment(read, identity, first_row, str(path))
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[Read]:
+    """How to read files below a folder, which is held by a shared lock."""
     try:
-        group = zarr.open_group(path, mode="r", zarr_format=3)
-        info = SegmentInfo.model_validate(group.attrs[ATTRIBUTE])
-        records = _read_arrays(group, info, identity.schema)
-    except Exception as error:  # zarr raises whatever damaged metadata leads it to
-        raise _corrupt(path, f"cannot be read: {error}") from error
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except NotADirectoryError:
+        raise FileNotFoundError(path) from None
+    try:
+        _share(descriptor, path)
+        yield functools.partial(_read_below, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _share(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise FileNotFoundError(f"{path} is being dropped") from None
+    except OSError:  # a file system without locks; nobody on this machine drops segments there
+        return
+
+
+def _read_below(folder: int, name: str, limit: int) -> bytes:
+    with open(name, "rb", opener=functools.partial(os.open, dir_fd=folder)) as file:
+        return file.read(limit)
+
+
+def parse_segment(read: Read, identity: RunIdentity, first_row: int, where: str) -> Records:
+    """A whole segment, from wherever `read` takes its files; `where` names it in errors.
+
+    Raises CorruptSegment for whatever is wrong with it.
+    """
+    try:
+        info = SegmentInfo.model_validate(read_attributes(read, "")[ATTRIBUTE])
+        records = _read_arrays(read, info, identity.schema)
+    except Exception as error:  # noqa: BLE001  damaged metadata leads anywhere
+        raise _corrupt(where, f"cannot be read: {error}") from error
     if info.first_row != first_row or info != SegmentInfo.of(identity, records):
-        raise _corrupt(path, "its contents do not match its description and checksum")
+        raise _corrupt(where, "its contents do not match its description and checksum")
     return records
 
 
-def _read_arrays(group: zarr.Group, info: SegmentInfo, schema: ReplaySchema) -> Records:
-    dtypes = {"rows": schema.row_dtype, "finals": schema.final_dtype}
-    arrays = [group[name] for name, _, _ in _columns(schema)]
-    for (name, part, field), array in zip(_columns(schema), arrays, strict=True):
-        expected = (getattr(info, part), *dtypes[part][field].shape)
-        if array.shape != expected:  # before anything of a made-up size is allocated
-            raise ValueError(f"{name}: shape {array.shape}, expected {expected}")
-    parts = {part: np.empty(getattr(info, part), dtype) for part, dtype in dtypes.items()}
-    for (_, part, field), array in zip(_columns(schema), arrays, strict=True):
-        parts[part][field] = array[...]
-    return Records(info.first_row, info.first_final, parts["rows"], parts["finals"])
+def _read_arrays(read: Read, info: SegmentInfo, schema: ReplaySchema) -> Records:
+    columns = list(_columns(schema, info.rows, info.finals))
+    # Before anything of a made-up size is allocated: the files that would have to be as large
+    arrays = [read_array(read, spec) for spec, _, _ in columns]
+    rows = np.empty(info.rows, schema.row_dtype)
+    finals = np.empty(info.finals, schema.final_dtype)
+    for (_, part, field), array in zip(columns, arrays, strict=True):
+        (rows if part == "rows" else finals)[field] = array
+    return Records(info.first_row, info.first_final, rows, finals)
 
 
-def _corrupt(path: Path, what: str) -> CorruptSegment:
-    return CorruptSegment(f"segment: {path} {what}; restore it from a copy, or do without its rows")
+def _corrupt(where: str, what: str) -> CorruptSegment:
+    return CorruptSegment(f"segment: {where} {what}; restore it from a copy, or do without its rows")
