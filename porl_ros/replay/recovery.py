@@ -82,7 +82,7 @@ def seal_journal(
     OSError; the journal is then still there.
     """
     path = folder.wal(first_row)
-    records, damaged = _read_journal(path, identity, first_row, newest)
+    records, damaged = read_journal(path, identity, first_row, newest)
     rows = len(records.rows) if records else 0
     if records and not _is_sealed(folder, identity, records):
         write_segment(folder, identity, mark_truncated(records, over))
@@ -95,7 +95,7 @@ def seal_journal(
     return rows
 
 
-def _read_journal(
+def read_journal(
     path: Path, identity: RunIdentity, first_row: int, newest: bool
 ) -> tuple[Records | None, bool]:
     """The valid prefix (None if empty), and whether what follows is more than a torn end."""
