@@ -2,7 +2,8 @@
 
 Each array is one chunk with the crc32c codec, so other tools notice a flipped bit. That does not
 cover metadata, a chunk that is missing (Zarr fills in zeros) or a segment copied elsewhere, so the
-group's attributes also hold one CRC over the packed contents and whose they are.
+group's attributes also hold one CRC over the packed contents and whose they are. A segment whose
+arrays are laid out otherwise (compressed, sharded) is read by zarr-python and checked the same way.
 """
 
 import contextlib
@@ -11,7 +12,7 @@ import functools
 import os
 import shutil
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from porl_ros.replay.arrays import (
     ArraySpec,
+    OtherLayout,
     Read,
     crc32c,
     read_array,
     read_attributes,
+    read_with_zarr,
     write_array,
     write_group,
 )
@@ -30,6 +33,7 @@ from porl_ros.replay.errors import CorruptSegment
 from porl_ros.replay.layout import ATTRIBUTE, RunFolder, sync_folder, sync_tree
 from porl_ros.replay.schema import FORMAT_VERSION, Records, ReplaySchema, RunIdentity
 
+Write = Callable[[Path, RunIdentity, Records], None]
 WHOSE = struct.Struct("<16sqq")  # fingerprint of the run, first row, first final
 
 
@@ -67,7 +71,7 @@ def _checksum(identity: RunIdentity, records: Records) -> int:
     return crc32c(crc32c(crc, records.rows), records.finals)
 
 
-def _columns(schema: ReplaySchema, rows: int, finals: int) -> Iterator[tuple[ArraySpec, str, str]]:
+def columns(schema: ReplaySchema, rows: int, finals: int) -> Iterator[tuple[ArraySpec, str, str]]:
     """Each array of a segment, whether it holds "rows" or "finals", and which field of them."""
     names = {"observation": schema.observation_names, "final_observation": schema.observation_names}
     names |= {"action": schema.action_names, "requested_action": schema.action_names}
@@ -81,14 +85,19 @@ def _columns(schema: ReplaySchema, rows: int, finals: int) -> Iterator[tuple[Arr
             yield ArraySpec(name, shape, element.base, axes, count, attributes), part, field
 
 
-def write_segment(folder: RunFolder, identity: RunIdentity, records: Records) -> Path:
-    """Write and fsync a segment under a temporary name, then rename it. Raises OSError."""
+def write_segment(
+    folder: RunFolder, identity: RunIdentity, records: Records, write: Write | None = None
+) -> Path:
+    """Write and fsync a segment under a temporary name, then rename it. Raises OSError.
+
+    `write` lays it out; left out, one raw chunk an array.
+    """
     path = folder.segment(records.first_row)
     temporary = path.with_name(f".{path.name}.tmp")
     if temporary.exists():
         shutil.rmtree(temporary)
     try:
-        _write_arrays(temporary, identity, records)
+        (write or write_arrays)(temporary, identity, records)
         sync_tree(temporary)
         temporary.rename(path)
     except BaseException:
@@ -98,10 +107,11 @@ def write_segment(folder: RunFolder, identity: RunIdentity, records: Records) ->
     return path
 
 
-def _write_arrays(path: Path, identity: RunIdentity, records: Records) -> None:
+def write_arrays(path: Path, identity: RunIdentity, records: Records) -> None:
+    """The group and arrays of a segment, at once, and not synced. Raises OSError."""
     info = SegmentInfo.of(identity, records)
     write_group(path, {ATTRIBUTE: info.model_dump(mode="json")})
-    for spec, part, field in _columns(identity.schema, info.rows, info.finals):
+    for spec, part, field in columns(identity.schema, info.rows, info.finals):
         write_array(path, spec, getattr(records, part)[field])
 
 
@@ -112,7 +122,7 @@ def load_segment(folder: RunFolder, identity: RunIdentity, first_row: int) -> Re
     """
     path = folder.segment(first_row)
     with _reading(path) as read:
-        return parse_segment(read, identity, first_row, str(path))
+        return parse_segment(read, path, identity, first_row)
 
 
 @contextlib.contextmanager
@@ -143,31 +153,35 @@ def _read_below(folder: int, name: str, limit: int) -> bytes:
         return file.read(limit)
 
 
-def parse_segment(read: Read, identity: RunIdentity, first_row: int, where: str) -> Records:
-    """A whole segment, from wherever `read` takes its files; `where` names it in errors.
+def parse_segment(read: Read, source: object, identity: RunIdentity, first_row: int) -> Records:
+    """A whole segment, from wherever `read` takes its files; `source` is the same for zarr.
 
     Raises CorruptSegment for whatever is wrong with it.
     """
     try:
         info = SegmentInfo.model_validate(read_attributes(read, "")[ATTRIBUTE])
-        records = _read_arrays(read, info, identity.schema)
+        records = _read_arrays(read, source, info, identity.schema)
     except Exception as error:  # noqa: BLE001  damaged metadata leads anywhere
-        raise _corrupt(where, f"cannot be read: {error}") from error
+        raise _corrupt(source, f"cannot be read: {error}") from error
     if info.first_row != first_row or info != SegmentInfo.of(identity, records):
-        raise _corrupt(where, "its contents do not match its description and checksum")
+        raise _corrupt(source, "its contents do not match its description and checksum")
     return records
 
 
-def _read_arrays(read: Read, info: SegmentInfo, schema: ReplaySchema) -> Records:
-    columns = list(_columns(schema, info.rows, info.finals))
-    # Before anything of a made-up size is allocated: the files that would have to be as large
-    arrays = [read_array(read, spec) for spec, _, _ in columns]
+def _read_arrays(read: Read, source: object, info: SegmentInfo, schema: ReplaySchema) -> Records:
+    parts = list(columns(schema, info.rows, info.finals))
+    specs = [spec for spec, _, _ in parts]
+    try:  # before anything of a made-up size is allocated, as files would have to be as large
+        arrays = [read_array(read, spec) for spec in specs]
+    except OtherLayout:
+        arrays = read_with_zarr(source, specs)
     rows = np.empty(info.rows, schema.row_dtype)
     finals = np.empty(info.finals, schema.final_dtype)
-    for (_, part, field), array in zip(columns, arrays, strict=True):
+    for (_, part, field), array in zip(parts, arrays, strict=True):
         (rows if part == "rows" else finals)[field] = array
     return Records(info.first_row, info.first_final, rows, finals)
 
 
-def _corrupt(where: str, what: str) -> CorruptSegment:
-    return CorruptSegment(f"segment: {where} {what}; restore it from a copy, or do without its rows")
+def _corrupt(source: object, what: str) -> CorruptSegment:
+    remedy = "restore it from a copy, or do without its rows"
+    return CorruptSegment(f"segment: {source} {what}; {remedy}")
