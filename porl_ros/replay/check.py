@@ -1,0 +1,194 @@
+"""Checks a run: every checksum, every row number, whose it is. Nothing is changed by looking.
+
+A fault is something that a sound run does not have. What a crash, a repair or retention leaves
+behind as it should is a note.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from porl_ros.replay.errors import CorruptSegment
+from porl_ros.replay.layout import RunFolder, folder_lock, names_in
+from porl_ros.replay.losses import LOST, Span, read_losses
+from porl_ros.replay.recovery import read_journal
+from porl_ros.replay.retention import RETAINED, retained_row
+from porl_ros.replay.schema import Records, RunIdentity
+from porl_ros.replay.segment import load_segment
+
+ATTEMPTS = 3  # a writer may seal a journal while it is looked at; then look again
+
+
+@dataclass
+class RunCheck:
+    """What is in a run, and what is wrong with it; faults and notes are sentences."""
+
+    run: str  # "robot/run"
+    writing: bool  # a writer holds it
+    rows: int = 0  # that can be read
+    segments: int = 0
+    journals: dict[int, int] = field(default_factory=dict)  # rows of each, by its first row
+    damaged: list[Path] = field(default_factory=list)  # what a repair sets aside
+    gaps: list[Span] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def runs_in(store: Path) -> list[tuple[str, str]]:
+    """(robot, run) of every run in a store, sorted."""
+    writers = store / "writers"
+    return [
+        (robot, run)
+        for robot in names_in(writers)
+        for run in names_in(writers / robot)
+        if (writers / robot / run).is_dir()
+    ]
+
+
+def being_written(folder: RunFolder) -> bool:
+    """Whether a writer holds the run. One that is about to begin is not disturbed."""
+    with folder_lock(folder.path.parent):  # which a writer holds until it has its run
+        try:
+            descriptor = os.open(folder.lock, os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+    return False
+
+
+def sources_in(folder: RunFolder) -> list[int]:
+    """First rows of all segments and journals of a run, ascending."""
+    journals = folder.journal_rows()  # first: what is sealed between the two is then in one
+    return sorted({*journals, *folder.segment_rows()})
+
+
+def check_run(
+    folder: RunFolder, identity: RunIdentity, done: Callable[[], None] = lambda: None
+) -> RunCheck:
+    """Check one run, whether it is being written or not; `done` is called after each source.
+
+    Raises OSError if a file cannot be read.
+    """
+    writing = being_written(folder)
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return examine(folder, identity, writing, done)
+        except FileNotFoundError:
+            continue
+    return examine(folder, identity, writing, done)
+
+
+def examine(
+    folder: RunFolder, identity: RunIdentity, writing: bool, done: Callable[[], None] = lambda: None
+) -> RunCheck:
+    """`check_run` for who knows whether the run is written. Raises FileNotFoundError if a journal
+    was sealed meanwhile."""
+    return _RunChecker(folder, identity, writing).check(done)
+
+
+class _RunChecker:
+    """One look at one run, from its first row to its last."""
+
+    def __init__(self, folder: RunFolder, identity: RunIdentity, writing: bool):
+        self._folder, self._identity = folder, identity
+        self._found = RunCheck(identity.name, writing)
+        self._retained = self._row = retained_row(folder)  # `_row`: of what comes next
+        self._final: int | None = None if self._retained else 0  # None: cannot be known
+
+    def check(self, done: Callable[[], None]) -> RunCheck:
+        sources = sources_in(self._folder)
+        for first_row in sources:
+            if first_row < self._retained:
+                self._note(f"{first_row:012d}: dropped on purpose, and not gone yet")
+                continue
+            records = self._read(first_row, newest=first_row == sources[-1])
+            if records:
+                self._place(records)
+            done()
+        self._judge_gaps()
+        self._look_around()
+        return self._found
+
+    def _read(self, first_row: int, newest: bool) -> Records | None:
+        try:
+            records = load_segment(self._folder, self._identity, first_row)
+            self._found.segments += 1
+            return records
+        except FileNotFoundError:
+            return self._read_journal(first_row, newest)
+        except CorruptSegment as error:
+            self._damage(self._folder.segment(first_row), str(error))
+        waiting = self._folder.wal(first_row).exists()
+        return self._read_journal(first_row, newest) if waiting else None
+
+    def _read_journal(self, first_row: int, newest: bool) -> Records | None:
+        path = self._folder.wal(first_row)
+        records, damaged = read_journal(path, self._identity, first_row, newest)
+        rows = self._found.journals[first_row] = len(records.rows) if records else 0
+        if damaged:
+            self._damage(path, f"journal: {path} is damaged after {rows} good rows")
+        return records
+
+    def _place(self, records: Records) -> None:
+        """See that these rows continue those before."""
+        if records.first_row > self._row:
+            self._found.gaps.append(Span(self._row, records.first_row - 1))
+        elif records.first_row < self._row:
+            self._fault(f"{Span(records.first_row, self._row - 1)} are there twice; remove one")
+        elif self._final not in (None, records.first_final):
+            self._fault(f"ends of episodes are missing before row {records.first_row}")
+        self._found.rows += max(0, records.next_row - max(self._row, records.first_row))
+        self._row, self._final = max(self._row, records.next_row), records.next_final
+
+    def _judge_gaps(self) -> None:
+        known = read_losses(self._folder)
+        for gap in self._found.gaps:
+            if any(span.first <= gap.first and gap.last <= span.last for span in known):
+                self._note(f"{gap} are lost, as is on record")
+            else:
+                self._fault(
+                    f"{gap} are missing; restore their segment from a copy, or put the loss on "
+                    "record with `porl replay repair`"
+                )
+
+    def _look_around(self) -> None:
+        run, folder = self._folder.path, self._folder
+        if (run / RETAINED).exists() and not self._retained:
+            self._fault(f"{run / RETAINED} cannot be understood; restore it from a copy")
+        rows = sum(self._found.journals.values())
+        if self._found.journals and not self._found.writing:
+            self._note(
+                f"{rows} rows wait in a journal whose writer has ended; the robot's next writer "
+                "seals them, or `porl replay repair`"
+            )
+        known = {folder.segments, folder.journal, folder.lock, run / RETAINED, run / LOST}
+        known |= {folder.segment(row) for row in folder.segment_rows()}
+        known |= {folder.wal(row) for row in folder.journal_rows()}
+        for place in (run, folder.segments, folder.journal):
+            for path in sorted(set(place.iterdir() if place.is_dir() else ()) - known):
+                self._note(f"{path.relative_to(run)} {_explain(path)}")
+
+    def _damage(self, path: Path, what: str) -> None:
+        self._found.damaged.append(path)
+        self._fault(f"{what}; `porl replay repair` sets it aside")
+
+    def _fault(self, text: str) -> None:
+        self._found.faults.append(f"{self._identity.name}: {text}")
+
+    def _note(self, text: str) -> None:
+        self._found.notes.append(f"{self._identity.name}: {text}")
+
+
+def _explain(path: Path) -> str:
+    if path.suffix == ".damaged":
+        return "was set aside as damaged; it is yours to examine or delete"
+    if path.suffix == ".tmp":
+        return "was left by a writer that was cut short; the robot's next writer clears it away"
+    return "is not part of a run, and is left alone"
