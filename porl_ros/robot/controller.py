@@ -16,7 +16,7 @@ from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.kinematics import ArmKinematics
 from porl_ros.robot.observation import ObservationAssembler, Samples, action_names
 from porl_ros.robot.reward import success_function
-from porl_ros.robot.safety import SafetyFilter
+from porl_ros.robot.safety import Filtered, Limit, Motion, SafetyFilter
 
 
 class Act(NamedTuple):
@@ -25,7 +25,8 @@ class Act(NamedTuple):
     command: np.ndarray  # (n,) joint positions, in the order of `config.command_joints`
     executed: np.ndarray  # (m,) float32, the action that was really carried out
     requested: np.ndarray  # (m,) float32, what the policy asked for; zeros if that was no action
-    interventions: tuple[str, ...]  # limits of the safety filter that changed the command
+    interventions: tuple[Limit, ...]  # limits of the safety filter that changed the command
+    asked: np.ndarray  # (n,) joint positions before the filter; what it changed is the difference
 
 
 class Outcome(NamedTuple):
@@ -52,7 +53,8 @@ class Controller:
         self.steps = 0
         self._values: dict[str, np.ndarray] = {}
         self._begin: dict[str, np.ndarray] = {}
-        self._measured = self._sent = np.zeros(len(config.command_joints))
+        self._measured = np.zeros(len(config.command_joints))
+        self._motion = Motion.standing(self._measured)
         self._last_action = np.zeros(self.decoder.size, np.float32)
 
     @property
@@ -74,7 +76,7 @@ class Controller:
         self.assembler.reset()
         self._last_action = np.zeros(self.decoder.size, np.float32)
         self._measure(samples)
-        self._sent = self._measured.copy()
+        self._motion = Motion.standing(self._measured)
         self.decoder.reset(self._measured)
         observation = self._assemble()
         self._begin = dict(self._values)
@@ -83,20 +85,29 @@ class Controller:
     def act(self, action: np.ndarray) -> Act:
         """Decode and limit an action of shape (m,); values outside [-1, 1] are clipped.
 
-        What is not finite, or of another size, is answered by holding the last command.
+        What is no action (not finite, of another size, no numbers) is answered by holding.
         """
-        requested = np.asarray(action, np.float32)
-        valid = requested.shape == (self.decoder.size,) and np.isfinite(requested).all()
-        if not valid:
-            requested = np.zeros(self.decoder.size, np.float32)
+        requested = _numbers(action, self.decoder.size)
+        if requested is None:
+            filtered = self._filter.ramp_down(self._motion)
+            return self._carry_out(filtered._replace(interventions=(Limit.INVALID,)), None)
         clipped = np.clip(requested, -1.0, 1.0)
-        command = self.decoder.decode(clipped, self._measured, self._sent)
-        if not valid:
-            command[:] = np.nan
-        sent, interventions = self._filter.filter(command, self._sent)
-        executed = self.decoder.settle(clipped, sent, bool(interventions))
-        self._sent, self._last_action = sent, executed
-        return Act(sent, executed, requested, interventions)
+        command = self.decoder.decode(clipped, self._measured, self._motion.position)
+        filtered = self._filter.filter(command, self._motion, self._measured)
+        return self._carry_out(filtered, requested)
+
+    def hold(self) -> Act:
+        """A step without an action: brake within the limits, then repeat the last command."""
+        return self._carry_out(self._filter.ramp_down(self._motion), None)
+
+    def _carry_out(self, filtered: Filtered, requested: np.ndarray | None) -> Act:
+        """Remember what is sent; `requested` is None when there was no action to carry out."""
+        changed = requested is None or bool(filtered.interventions)
+        if requested is None:
+            requested = np.zeros(self.decoder.size, np.float32)
+        executed = self.decoder.settle(np.clip(requested, -1.0, 1.0), filtered.command, changed)
+        self._motion, self._last_action = filtered.motion, executed
+        return Act(filtered.command, executed, requested, filtered.interventions, filtered.asked)
 
     def observe(self, samples: Samples) -> Outcome:
         """What the last action led to; counts one step of the episode."""
@@ -134,3 +145,12 @@ def _joint_index(config: RobotConfig) -> list[tuple[str, int]]:
             for i, joint in enumerate(source.joints):
                 found.setdefault(joint, (f"{source.name}.position", i))
     return [found[joint] for joint in config.command_joints]
+
+
+def _numbers(values: object, size: int) -> np.ndarray | None:
+    """As float32 (size,); None for anything else than that many finite numbers."""
+    try:
+        array = np.asarray(values, np.float32)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return array if array.shape == (size,) and np.isfinite(array).all() else None

@@ -16,12 +16,15 @@ IK_DAMPING = 1e-4
 class ArmKinematics:
     """The tool of one arm. Frames: the base of the arm; metres and radians.
 
+    `home` (n,) and `home_position` (3,) are where the arm begins; `reach` (n,) is the most that
+    the tool can move per radian of each joint, wherever the others stand, m.
+
     Not thread-safe: each thread (and each simulated robot) has its own.
     """
 
     def __init__(self, config: Kinematics):
         """Compile the model; ConfigError when the joints or the tool site are not in it."""
-        model = _compile(config.model)
+        self._model = model = _compile(config.model)
         self.joints = config.joints
         _require(
             config.joints, _names(model, mujoco.mjtObj.mjOBJ_JOINT, model.njnt), "joint", config
@@ -33,18 +36,22 @@ class ArmKinematics:
         self._configuration = mink.Configuration(model)
         self._rest = model.qpos0.copy()  # of joints that are not the arm's
         self._site = config.tool_site
-        self._offset = mink.SE3.from_translation(np.asarray(config.tool_offset))
-        self._offset_inverse = self._offset.inverse()
+        self._data = mujoco.MjData(model)
+        self._pose = self._data.site(config.tool_site)  # a view: follows the data
+        self._tool_offset = np.asarray(config.tool_offset)
+        self._offset_inverse = mink.SE3.from_translation(-self._tool_offset)
         self._task = mink.FrameTask(self._site, "site", 1.0, 1.0, lm_damping=IK_DAMPING)
         self._limits = [mink.ConfigurationLimit(model)]
         self.home = np.array(config.home)
         self.home_position = self.tool_position(self.home)
-        self._rotation = self._tool().rotation()
+        self._rotation = mink.SO3.from_matrix(self._pose.xmat.reshape(3, 3))
+        self.reach = _reach(model, config)
 
     def tool_position(self, joints: np.ndarray) -> np.ndarray:
         """Position of the tool point, shape (3,), for arm joints in the config's order."""
-        self._set(joints)
-        return self._tool().translation()
+        self._data.qpos[self._address] = joints
+        mujoco.mj_kinematics(self._model, self._data)
+        return self._pose.xpos + self._pose.xmat.reshape(3, 3) @ self._tool_offset
 
     def solve(self, start: np.ndarray, position: np.ndarray) -> np.ndarray:
         """Arm joints that bring the tool to `position`, oriented as at home, from `start`.
@@ -69,8 +76,26 @@ class ArmKinematics:
         q[self._address] = joints
         self._configuration.update(q)
 
-    def _tool(self) -> mink.SE3:
-        return self._configuration.get_transform_frame_to_world(self._site, "site") @ self._offset
+
+def _reach(model: mujoco.MjModel, config: Kinematics) -> np.ndarray:
+    """Upper bounds of the distance between each joint's axis and the tool: the lengths between."""
+    body, length, reach = model.site(config.tool_site).bodyid[0], {}, []
+    beyond = np.linalg.norm(model.site(config.tool_site).pos) + np.linalg.norm(config.tool_offset)
+    while body > 0:
+        first = model.body_jntadr[body]
+        joints = range(first, first + model.body_jntnum[body])
+        for joint in joints:
+            length[joint] = beyond + np.linalg.norm(model.jnt_pos[joint])
+        slides = [j for j in joints if model.jnt_type[j] == mujoco.mjtJoint.mjJNT_SLIDE]
+        if slides:
+            length |= dict.fromkeys(slides, 1.0)
+            limited = all(model.jnt_limited[slides])
+            beyond += np.abs(model.jnt_range[slides]).max(1).sum() if limited else np.inf
+        beyond += np.linalg.norm(model.body_pos[body])
+        body = model.body_parentid[body]
+    for name in config.joints:
+        reach.append(length.get(model.joint(name).id, 0.0))
+    return np.array(reach)
 
 
 def _compile(reference: str) -> mujoco.MjModel:

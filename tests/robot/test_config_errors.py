@@ -11,7 +11,7 @@ NAN, INF = float("nan"), float("inf")
 ARM = ["shoulder_pan_joint", "shoulder_lift_joint", "elbow_joint"]
 ARM += ["wrist_1_joint", "wrist_2_joint", "wrist_3_joint"]
 FIVE, OTHER = ARM[:5], [*ARM[:5], "wrist_9_joint"]
-LIMITS = {"lower": 2.0, "upper": 1.0, "velocity": 1.0}
+LIMITS = {"lower": 2.0, "upper": 1.0, "velocity": 1.0, "acceleration": None, "deviation": None}
 GRIPPER = {"joint": "finger", "lower": 0.0, "upper": 0.8, "scale": 0.2}
 
 # What is edited, to what, and the key, the value and the remedy that the message must hold.

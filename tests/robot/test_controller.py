@@ -65,19 +65,19 @@ def test_the_executed_action_explains_what_a_limit_left(config, elbow, action, l
     assert np.allclose(tool(again.command), tool(act.command), atol=2e-5)
 
 
-def test_the_workspace_holds_a_joint_action_and_nothing_was_executed():
+def test_the_workspace_stops_a_joint_action_at_its_side():
     action = {"kind": "joint_position_delta", "scale": 0.05, "max_lead": 0.2}
     controller = begun(make_robot(action=action))
     down = np.array([0.0, 1.0, 0.0, 0.0, 0.0, 0.0], np.float32)
-    for _ in range(20):
+    for _ in range(40):
         before = controller.decoder.target.copy()
         act = controller.act(down)
-        if act.interventions:
-            break
         controller.observe(samples(act.command))
     assert act.interventions == ("workspace",)
-    assert np.array_equal(act.command, before)
-    assert not act.executed.any()
+    bottom = controller.config.safety.workspace.lower[2]
+    assert 0 <= controller.tool_position[2] - bottom < 1e-3
+    assert np.allclose(act.executed, (act.command - before) / 0.05, atol=1e-6)
+    assert np.abs(act.executed).max() < 0.05
 
 
 def test_the_cartesian_target_stays_in_the_workspace(config):
@@ -112,7 +112,7 @@ def test_a_wrong_action_holds_the_last_command(config, wrong):
     controller.observe(samples(last.command))
     act = controller.act(wrong)
     assert np.array_equal(act.command, last.command)
-    assert act.interventions == ("not_finite",)
+    assert act.interventions == ("invalid",)
     assert np.allclose(act.executed, 0.0, atol=1e-6)
     assert act.executed.shape == act.requested.shape == (3,)
 
@@ -166,7 +166,8 @@ def test_lifted_compares_with_the_begin_of_the_episode():
 def test_the_gripper_is_one_more_element():
     gripper = {"joint": "finger", "lower": 0.0, "upper": 0.8, "scale": 0.2}
     limits = {n: v.model_dump() for n, v in load_robot("ur5e_insert").safety.joints.items()}
-    limits["finger"] = {"lower": 0.0, "upper": 0.8, "velocity": 5.0}
+    limits["finger"] = dict.fromkeys(("acceleration", "deviation"))
+    limits["finger"] |= {"lower": 0.0, "upper": 0.8, "velocity": 5.0}
     robot = make_robot(
         action={"gripper": gripper}, safety={"joints": limits}, observation=with_finger()
     )
