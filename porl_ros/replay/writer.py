@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from porl_ros.replay.buffer import RowBuffer, RowValidator
+from porl_ros.replay.buffer import RowBuffer, RowPacker
 from porl_ros.replay.errors import RecordingStopped, RunExists, StoreNotWritable, WriterClosed
 from porl_ros.replay.flush import Flusher
 from porl_ros.replay.layout import RunFolder, create_store, folder_lock, make_folder
@@ -61,9 +61,9 @@ class ReplayWriter:
         self._finals = 0
         self._identity = RunIdentity(schema, robot, self.run)
         self._folder = RunFolder(store, robot, self.run)
-        self._validator = RowValidator(schema)
+        self._packer = RowPacker(schema)
         self._episode_open = self._closed = False
-        self._lock = threading.Lock()  # guards rows and buffers; never held across I/O
+        self._lock = threading.Lock()  # guards rows, packer, buffers; never held across I/O
         self._active, self._spare = (RowBuffer(schema, BUFFER_ROWS) for _ in range(2))
         self._held = contextlib.ExitStack()
         try:
@@ -130,30 +130,24 @@ class ReplayWriter:
         Called by the control thread; copies, no I/O. Raises ValueError naming the field (wrong
         shape, not finite, out of range) with nothing recorded, and WriterClosed.
         """
-        row = self._validator.row(
-            observation=observation,
-            action=action,
-            requested_action=requested_action,
-            reward=reward,
-            terminated=terminated,
-            truncated=truncated,
-            actor=actor,
-            policy_version=policy_version,
-            episode=episode,
-            step=step,
-            stamp=stamp,
-        )
-        final = self._validator.final(bool(terminated or truncated), final_observation)
         with self._lock:
+            self._packer.pack(
+                observation=observation,
+                action=action,
+                requested_action=requested_action,
+                reward=reward,
+                terminated=terminated,
+                truncated=truncated,
+                actor=actor,
+                policy_version=policy_version,
+                episode=episode,
+                step=step,
+                stamp=stamp,
+            )
+            final = self._packer.final(bool(terminated or truncated), final_observation)
             if not self._recording():
                 return -1
-            self._active.add_row(row)
-            self.rows += 1
-            self._episode_open = final is None
-            if final is not None:
-                self._add_final(truncated, final)
-            if self._active.half_full:
-                self._flusher.wake()
+            self._add_row(final, truncated)
             return self.rows - 1
 
     def end_episode(self, final_observation: ArrayLike) -> None:
@@ -162,8 +156,8 @@ class ReplayWriter:
 
         Called by the control thread. Raises ValueError as `log` does, and WriterClosed.
         """
-        final = self._validator.final(True, final_observation)
         with self._lock:
+            final = self._packer.final(True, final_observation)
             if self._recording() and self._episode_open:
                 self._add_final(True, final)
                 self._episode_open = False
@@ -181,6 +175,15 @@ class ReplayWriter:
             )
             self._flusher.wake()
         return self.fault is None
+
+    def _add_row(self, final: np.ndarray | None, truncated: bool) -> None:
+        self._active.add_row(self._packer.row)
+        self.rows += 1
+        self._episode_open = final is None
+        if final is not None:
+            self._add_final(truncated, final)
+        if self._active.half_full:
+            self._flusher.wake()
 
     def _add_final(self, truncated: bool, observation: np.ndarray) -> None:
         self._active.add_final(self.rows - 1, truncated, observation)
