@@ -4,17 +4,16 @@ A fault is something that a sound run does not have. What a crash, a repair or r
 behind as it should is a note.
 """
 
-import fcntl
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from porl_ros.replay.errors import CorruptSegment
-from porl_ros.replay.layout import RunFolder, folder_lock, names_in
+from porl_ros.replay.layout import RunFolder
 from porl_ros.replay.losses import LOST, Span, read_losses
 from porl_ros.replay.recovery import read_journal
 from porl_ros.replay.retention import RETAINED, retained_row
+from porl_ros.replay.runs import being_written, sources_in
 from porl_ros.replay.schema import Records, RunIdentity
 from porl_ros.replay.segment import load_segment
 
@@ -34,39 +33,6 @@ class RunCheck:
     gaps: list[Span] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-
-def runs_in(store: Path) -> list[tuple[str, str]]:
-    """(robot, run) of every run in a store, sorted."""
-    writers = store / "writers"
-    return [
-        (robot, run)
-        for robot in names_in(writers)
-        for run in names_in(writers / robot)
-        if (writers / robot / run).is_dir()
-    ]
-
-
-def being_written(folder: RunFolder) -> bool:
-    """Whether a writer holds the run. One that is about to begin is not disturbed."""
-    with folder_lock(folder.path.parent):  # which a writer holds until it has its run
-        try:
-            descriptor = os.open(folder.lock, os.O_RDONLY)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-    return False
-
-
-def sources_in(folder: RunFolder) -> list[int]:
-    """First rows of all segments and journals of a run, ascending."""
-    journals = folder.journal_rows()  # first: what is sealed between the two is then in one
-    return sorted({*journals, *folder.segment_rows()})
 
 
 def check_run(

@@ -5,7 +5,9 @@ from porl_ros import errors
 __all__ = [
     "ContractMismatch",
     "CorruptSegment",
+    "DamagedStore",
     "InvalidName",
+    "MemoryBudgetError",
     "NewerFormat",
     "RecordingStopped",
     "ReplayError",
@@ -56,6 +58,14 @@ class RunExists(ReplayError):
 
 class CorruptSegment(ReplayError):
     """A sealed segment is incomplete or its contents do not match its checksum."""
+
+
+class MemoryBudgetError(ReplayError):
+    """A learner's memory does not fit its budget, and there is no place on disk for the rest."""
+
+
+class DamagedStore(ReplayError):
+    """Something in the store does not stand up to a check, and this needs a sound one."""
 
 
 class RecordingStopped(ReplayError):

@@ -60,6 +60,11 @@ def retained_row(folder: RunFolder) -> int:
     return row if type(row) is int and row > 0 else 0
 
 
+def record_retained(folder: RunFolder, first_row: int) -> None:
+    """Put on record that a run is kept from this row on. Raises OSError."""
+    replace_file(folder.path / RETAINED, json.dumps({"first_row": first_row}))
+
+
 class Pruner:
     """Keeps one robot within its limits. One thread, never the control or the flush thread.
 
@@ -137,7 +142,7 @@ def drop_segment(folder: RunFolder, segment: StoredSegment) -> bool:
     with folder_lock(folder.path.parent), _alone_with(path) as alone:
         if not alone:
             return False
-        replace_file(folder.path / RETAINED, json.dumps({"first_row": segment.next_row}))
+        record_retained(folder, segment.next_row)
         leftover = path.with_name(f".{path.name}.tmp")  # what a recovery clears away
         path.rename(leftover)
         sync_folder(folder.segments)
