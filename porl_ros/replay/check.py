@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from porl_ros.replay.errors import CorruptSegment
+from porl_ros.replay.errors import CorruptSegment, DamagedStore
 from porl_ros.replay.layout import RunFolder
 from porl_ros.replay.losses import LOST, Span, read_losses
 from porl_ros.replay.recovery import read_journal
@@ -57,6 +57,16 @@ def examine(
     """`check_run` for who knows whether the run is written. Raises FileNotFoundError if a journal
     was sealed meanwhile."""
     return _RunChecker(folder, identity, writing).check(done)
+
+
+def require_sound(folder: RunFolder, identity: RunIdentity) -> None:
+    """Raises DamagedStore unless a check of the run finds no fault."""
+    faults = check_run(folder, identity).faults
+    if faults:
+        raise DamagedStore(
+            f"{faults[0]} (faults in this run: {len(faults)}); put the store in order first, so "
+            "that a copy does not hide what is lost"
+        )
 
 
 class _RunChecker:

@@ -5,16 +5,16 @@ A copy is a store as any other. It appears under its name when it is complete, a
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from porl_ros.paths import require_empty_or_missing
 from porl_ros.replay.arrays import write_group
-from porl_ros.replay.check import check_run
-from porl_ros.replay.errors import CorruptSegment, DamagedStore, RunExists, StoreNotWritable
-from porl_ros.replay.follow import Chunk
+from porl_ros.replay.blocks import read_blocks
+from porl_ros.replay.check import require_sound
+from porl_ros.replay.errors import CorruptSegment, RunExists, StoreNotWritable
 from porl_ros.replay.layout import (
     ATTRIBUTE,
     RunFolder,
@@ -25,16 +25,14 @@ from porl_ros.replay.layout import (
     sync_folder,
 )
 from porl_ros.replay.losses import read_losses, record_losses
-from porl_ros.replay.recovery import mark_truncated
 from porl_ros.replay.retention import record_retained, retained_row
-from porl_ros.replay.runs import identities, read_run
-from porl_ros.replay.schema import Records, ReplaySchema, RunIdentity, join
+from porl_ros.replay.runs import Run, runs_of
+from porl_ros.replay.schema import Records, ReplaySchema, RunIdentity
 from porl_ros.replay.segment import SegmentInfo, columns, load_segment, write_segment
 
 SEGMENT_ROWS = 65_536
 CHUNK_ROWS = 16_384  # that others read at once; enough to compress well
 
-Run = tuple[RunFolder, RunIdentity]
 Progress = Callable[[int], None]  # called with rows that are copied and proved
 
 
@@ -52,7 +50,7 @@ def copy_stores(
     schema = _common_schema(sources)
     runs = _distinct_runs(sources, schema)
     for run in runs:
-        _require_sound(*run)
+        require_sound(*run)
     try:
         make_folder(out.parent.absolute())
         with _appearing(out) as new:
@@ -74,7 +72,7 @@ def _common_schema(sources: list[Path]) -> ReplaySchema:
 
 def _distinct_runs(sources: list[Path], schema: ReplaySchema) -> list[Run]:
     where: dict[str, Path] = {}
-    runs = [(source, run) for source in sources for run in identities(source, schema)]
+    runs = [(source, run) for source in sources for run in runs_of(source, schema)]
     for source, (_, identity) in runs:
         if identity.name in where:
             raise RunExists(
@@ -83,15 +81,6 @@ def _distinct_runs(sources: list[Path], schema: ReplaySchema) -> list[Run]:
             )
         where[identity.name] = source
     return [run for _, run in runs]
-
-
-def _require_sound(folder: RunFolder, identity: RunIdentity) -> None:
-    faults = check_run(folder, identity).faults
-    if faults:
-        raise DamagedStore(
-            f"{faults[0]} ({len(faults)} faults in this run); put it in order first, so that a "
-            "copy does not hide what is lost"
-        )
 
 
 @contextlib.contextmanager
@@ -117,7 +106,7 @@ def _copy_run(source: Run, store: Path, segment_rows: int, progress: Progress) -
     if losses := read_losses(folder):
         record_losses(target, losses)
     rows = 0
-    for records in regroup(read_run(folder, identity), segment_rows):
+    for records in read_blocks(folder, identity, segment_rows):
         write_segment(target, identity, records, write_compact)
         _prove(target, identity, records)
         progress(len(records.rows))
@@ -134,31 +123,6 @@ def _prove(folder: RunFolder, identity: RunIdentity, records: Records) -> None:
                 f"segment: {folder.segment(records.first_row)} reads back other {part} than were "
                 "written; this machine's disk or memory is faulty, make the copy elsewhere"
             )
-
-
-def regroup(chunks: Iterable[Chunk], size: int) -> Iterator[Records]:
-    """The rows of a run in records of `size`; fewer before rows that are lost, and at the end."""
-    final, pending = 0, None
-    for chunk in chunks:
-        added = Records(chunk.first_row, final, chunk.rows, chunk.finals)
-        final = added.next_final
-        if pending and pending.next_row != added.first_row:  # rows between them are lost
-            yield mark_truncated(pending, over=False)
-            pending = None
-        pending = join([pending, added]) if pending else added
-        # One row more than is taken: the end of the last one's episode has come then, too
-        while len(pending.rows) > size:
-            taken, pending = _split(pending, size)
-            yield mark_truncated(taken, over=False)
-    if pending:
-        yield mark_truncated(pending, over=True)
-
-
-def _split(records: Records, rows: int) -> tuple[Records, Records]:
-    row = records.first_row + rows
-    finals = int(np.searchsorted(records.finals["row"], row))
-    head = records._replace(rows=records.rows[:rows], finals=records.finals[:finals])
-    return head, records.since(row, records.first_final + finals)
 
 
 def write_compact(path: Path, identity: RunIdentity, records: Records) -> None:

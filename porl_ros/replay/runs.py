@@ -2,23 +2,25 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from porl_ros.replay.arrays import read_attributes
-from porl_ros.replay.follow import Chunk, RunTail
 from porl_ros.replay.journal import JournalTail
 from porl_ros.replay.layout import ATTRIBUTE, RunFolder, folder_lock, names_in
 from porl_ros.replay.retention import size_of
 from porl_ros.replay.schema import ReplaySchema, RunIdentity
 from porl_ros.replay.segment import SegmentInfo
 
-POLL_ROWS = 16_384  # that are read at once
+Run = tuple[RunFolder, RunIdentity]
 
 
-def runs_in(store: Path) -> list[tuple[str, str]]:
-    """(robot, run) of every run in a store, sorted."""
+def runs_of(store: Path, schema: ReplaySchema) -> list[Run]:
+    """Every run in a store, sorted by robot and name."""
+    return [(RunFolder(store, *run), RunIdentity(schema, *run)) for run in _names(store)]
+
+
+def _names(store: Path) -> list[tuple[str, str]]:
     writers = Path(store) / "writers"
     return [
         (robot, run)
@@ -26,11 +28,6 @@ def runs_in(store: Path) -> list[tuple[str, str]]:
         for run in names_in(writers / robot)
         if (writers / robot / run).is_dir()
     ]
-
-
-def identities(store: Path, schema: ReplaySchema) -> list[tuple[RunFolder, RunIdentity]]:
-    """Folder and identity of every run in a store, sorted."""
-    return [(RunFolder(store, *run), RunIdentity(schema, *run)) for run in runs_in(store)]
 
 
 def being_written(folder: RunFolder) -> bool:
@@ -53,16 +50,6 @@ def sources_in(folder: RunFolder) -> list[int]:
     """First rows of all segments and journals of a run, ascending."""
     journals = folder.journal_rows()  # first: what is sealed between the two is then in one
     return sorted({*journals, *folder.segment_rows()})
-
-
-def read_run(folder: RunFolder, identity: RunIdentity) -> Iterator[Chunk]:
-    """Every row of a run that is there now, in order; what cannot be read is logged."""
-    tail = RunTail(folder, identity)
-    try:
-        while chunks := tail.poll(POLL_ROWS):
-            yield from chunks
-    finally:
-        tail.close()
 
 
 @dataclass
