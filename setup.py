@@ -30,6 +30,8 @@ REQUIRES = [
     "matplotlib>=3.8",
     "pillow>=10.1",
     "tensorboard>=2.15",
+    "rosbags>=0.11",
+    "mcap>=1.2",
 ]
 
 

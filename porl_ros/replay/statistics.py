@@ -8,6 +8,11 @@ from porl_ros.replay.follow import Chunk
 from porl_ros.replay.schema import Actor
 
 
+def actor_name(number: int) -> str:
+    """How people call an Actor; "actor 9" for one that this release does not know."""
+    return {int(actor): actor.name.lower() for actor in Actor}.get(number, f"actor {number}")
+
+
 @dataclass
 class EpisodeSummary:
     """An episode as far as it is recorded; stamps are of the ROS clock, ns."""
@@ -97,9 +102,8 @@ class RunStatistics:
     @property
     def actors(self) -> dict[str, float]:
         """Who acted, by share of the rows; names in lower case, only those that did."""
-        names = {int(actor): actor.name.lower() for actor in Actor}
         return {
-            names.get(actor, f"actor {actor}"): float(self._actors[actor] / self.rows)
+            actor_name(actor): float(self._actors[actor] / self.rows)
             for actor in map(int, np.flatnonzero(self._actors))
         }
 
