@@ -11,12 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from porl_ros.robot.action import ActionDecoder
+from porl_ros.errors import PorlError
+from porl_ros.robot.action import make_decoder
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.kinematics import ArmKinematics
 from porl_ros.robot.observation import ObservationAssembler, Samples, action_names
 from porl_ros.robot.reward import success_function
-from porl_ros.robot.safety import Filtered, Limit, Motion, SafetyFilter
+from porl_ros.robot.safety import Filtered, Limit, Motion, SafetyFilter, numbers
 
 
 class Act(NamedTuple):
@@ -27,6 +28,7 @@ class Act(NamedTuple):
     requested: np.ndarray  # (m,) float32, what the policy asked for; zeros if that was no action
     interventions: tuple[Limit, ...]  # limits of the safety filter that changed the command
     asked: np.ndarray  # (n,) joint positions before the filter; what it changed is the difference
+    unexplained: float  # by how much no action could have led here, in actions; see `Executed`
 
 
 class Outcome(NamedTuple):
@@ -46,7 +48,7 @@ class Controller:
         self.config = config
         self.kinematics = ArmKinematics(config.kinematics)
         self.assembler = ObservationAssembler(config)
-        self.decoder = ActionDecoder(config, self.kinematics)
+        self.decoder = make_decoder(config, self.kinematics)
         self._filter = SafetyFilter(config, self.kinematics)
         self._succeeded = success_function(config)
         self._joint_index = _joint_index(config)
@@ -71,11 +73,18 @@ class Controller:
         return self._values["tool.position"]
 
     def begin(self, samples: Samples) -> np.ndarray:
-        """Start an episode where the robot is; returns its first observation."""
+        """Start an episode where the robot is; returns its first observation.
+
+        What was sent before is forgotten: the robot must stand still (see `hold`, `standing`).
+        PorlError when a joint's position is not finite.
+        """
         self.steps = 0
         self.assembler.reset()
         self._last_action = np.zeros(self.decoder.size, np.float32)
         self._measure(samples)
+        if not np.isfinite(self._measured).all():
+            read = ", ".join(map(str, self._measured))
+            raise PorlError(f"an episode cannot begin: joints are measured at {read}; check them")
         self._motion = Motion.standing(self._measured)
         self.decoder.reset(self._measured)
         observation = self._assemble()
@@ -87,27 +96,33 @@ class Controller:
 
         What is no action (not finite, of another size, no numbers) is answered by holding.
         """
-        requested = _numbers(action, self.decoder.size)
+        requested = numbers(action, self.decoder.size, np.float32)
         if requested is None:
             filtered = self._filter.ramp_down(self._motion)
-            return self._carry_out(filtered._replace(interventions=(Limit.INVALID,)), None)
-        clipped = np.clip(requested, -1.0, 1.0)
-        command = self.decoder.decode(clipped, self._measured, self._motion.position)
+            return self._carry_out(filtered._replace(interventions=(Limit.INVALID,)))
+        command = self.decoder.decode(_boxed(requested), self._measured, self._motion.position)
         filtered = self._filter.filter(command, self._motion, self._measured)
         return self._carry_out(filtered, requested)
 
     def hold(self) -> Act:
         """A step without an action: brake within the limits, then repeat the last command."""
-        return self._carry_out(self._filter.ramp_down(self._motion), None)
+        return self._carry_out(self._filter.ramp_down(self._motion))
 
-    def _carry_out(self, filtered: Filtered, requested: np.ndarray | None) -> Act:
-        """Remember what is sent; `requested` is None when there was no action to carry out."""
+    @property
+    def standing(self) -> bool:
+        """The last command repeated the one before: the robot is told to stand still."""
+        return not self._motion.step.any()
+
+    def _carry_out(self, filtered: Filtered, requested: np.ndarray | None = None) -> Act:
+        """Remember what is sent; without a request what is sent was not an action's doing."""
         changed = requested is None or bool(filtered.interventions)
         if requested is None:
             requested = np.zeros(self.decoder.size, np.float32)
-        executed = self.decoder.settle(np.clip(requested, -1.0, 1.0), filtered.command, changed)
-        self._motion, self._last_action = filtered.motion, executed
-        return Act(filtered.command, executed, requested, filtered.interventions, filtered.asked)
+        sent, measured = filtered.command, self._measured
+        executed = self.decoder.settle(_boxed(requested), sent, measured, changed)
+        self._motion, self._last_action = filtered.motion, executed.action
+        limits, asked = filtered.interventions, filtered.asked
+        return Act(sent, executed.action, requested, limits, asked, executed.unexplained)
 
     def observe(self, samples: Samples) -> Outcome:
         """What the last action led to; counts one step of the episode."""
@@ -129,10 +144,7 @@ class Controller:
         self._values["tool.position"] = self.kinematics.tool_position(arm)
 
     def _assemble(self) -> np.ndarray:
-        target = self.decoder.target
-        if not self.decoder.cartesian:
-            target = self.kinematics.tool_position(target[: len(self.kinematics.joints)])
-        self._values["target.position"] = target[:3]
+        self._values["target.position"] = self.decoder.tool_target
         self._values["last_action"] = self._last_action.astype(np.float64)
         return self.assembler.assemble(self._values)
 
@@ -147,10 +159,5 @@ def _joint_index(config: RobotConfig) -> list[tuple[str, int]]:
     return [found[joint] for joint in config.command_joints]
 
 
-def _numbers(values: object, size: int) -> np.ndarray | None:
-    """As float32 (size,); None for anything else than that many finite numbers."""
-    try:
-        array = np.asarray(values, np.float32)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return array if array.shape == (size,) and np.isfinite(array).all() else None
+def _boxed(action: np.ndarray) -> np.ndarray:
+    return np.clip(action, -1.0, 1.0)

@@ -44,7 +44,7 @@ class ArmKinematics:
         self._limits = [mink.ConfigurationLimit(model)]
         self.home = np.array(config.home)
         self.home_position = self.tool_position(self.home)
-        self._rotation = mink.SO3.from_matrix(self._pose.xmat.reshape(3, 3))
+        self._rotation = self.tool_rotation(self.home)
         self.reach = _reach(model, config)
 
     def tool_position(self, joints: np.ndarray) -> np.ndarray:
@@ -53,13 +53,22 @@ class ArmKinematics:
         mujoco.mj_kinematics(self._model, self._data)
         return self._pose.xpos + self._pose.xmat.reshape(3, 3) @ self._tool_offset
 
-    def solve(self, start: np.ndarray, position: np.ndarray) -> np.ndarray:
-        """Arm joints that bring the tool to `position`, oriented as at home, from `start`.
+    def tool_rotation(self, joints: np.ndarray) -> mink.SO3:
+        """Orientation of the tool, for arm joints in the config's order."""
+        self.tool_position(joints)
+        return mink.SO3.from_matrix(self._pose.xmat.reshape(3, 3))
 
-        NaN where the solver finds none: the safety filter then holds the robot.
+    def solve(
+        self, start: np.ndarray, position: np.ndarray, rotation: mink.SO3 | None = None
+    ) -> np.ndarray:
+        """Arm joints that bring the tool to `position`, from `start`.
+
+        Without a `rotation` it is oriented as at home. NaN where the solver finds none: the safety
+        filter then holds the robot.
         """
         self._set(start)
-        tool = mink.SE3.from_rotation_and_translation(self._rotation, position)
+        rotation = self._rotation if rotation is None else rotation
+        tool = mink.SE3.from_rotation_and_translation(rotation, position)
         self._task.set_target(tool @ self._offset_inverse)
         try:
             for _ in range(IK_STEPS):

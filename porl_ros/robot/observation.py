@@ -57,9 +57,7 @@ class Signals:
 def action_names(config: RobotConfig) -> tuple[str, ...]:
     """The elements of an action, in order."""
     action = config.action
-    axes = (
-        ("x", "y", "z") if action.kind == "cartesian_position_delta" else config.kinematics.joints
-    )
+    axes = action.axes or config.kinematics.joints
     return axes + (("gripper",) if action.gripper else ())
 
 

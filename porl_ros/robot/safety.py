@@ -20,15 +20,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from porl_ros.robot.braking import braked, clip, room
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.kinematics import ArmKinematics
+from porl_ros.robot.workspace import Workspace
 
-# Inverse kinematics and float rounding may leave the workspace by this much without a fault, m.
-WORKSPACE_TOLERANCE = 1e-4
 # A command that exceeds a limit by less was meant to be on it, rad (or m).
 ROUNDING = 1e-12
-# Points of a braking path at which the tool is looked at, when it is near a side of the workspace.
-PATH_POINTS = 16
 # How often the way between braking and the command is halved to find what the workspace allows.
 HALVINGS = 4
 
@@ -64,7 +62,10 @@ class Motion(NamedTuple):
 
 
 class Filtered(NamedTuple):
-    """What was asked for, what is sent, and the limits between the two (empty: none)."""
+    """What was asked for, what is sent, and the limits between the two (empty: none).
+
+    Where nothing usable was asked for, `asked` is the last command: to stay.
+    """
 
     asked: np.ndarray
     motion: Motion  # with what is sent as its last command
@@ -79,7 +80,7 @@ class Filtered(NamedTuple):
 class SafetyFilter:
     """The limits of one robot, see the module. Pure: results depend on the arguments alone.
 
-    Not thread-safe, because the kinematics are not. Units: all limits are kept per control step.
+    Not thread-safe, because the kinematics are not.
     """
 
     def __init__(self, config: RobotConfig, kinematics: ArmKinematics):
@@ -87,40 +88,38 @@ class SafetyFilter:
         period = 1.0 / config.control_rate
         self._lower = np.array([limit.lower for limit in limits])
         self._upper = np.array([limit.upper for limit in limits])
-        self._velocity = np.array([limit.velocity for limit in limits]) * period
-        # No limit: from full speed one way to full speed the other way is all there can be.
-        free = 2.0 * self._velocity
-        given = np.array([limit.acceleration or np.inf for limit in limits])
-        self._acceleration = np.minimum(given * period**2, free)
         self._deviation = np.array([limit.deviation or np.inf for limit in limits])
+        # All others per control step: rad, rad a step, ...
+        self._velocity = np.array([limit.velocity for limit in limits]) * period
+        given = np.array([limit.acceleration or np.inf for limit in limits]) * period**2
+        # No limit: there is no more than from full speed one way to full speed the other way.
+        self._acceleration = np.minimum(given, 2.0 * self._velocity)
         jerk = np.array([limit.jerk or np.inf for limit in limits]) * period**3
         self._jerk = jerk if np.isfinite(jerk).any() else None
-        box = config.safety.workspace
-        self._box = np.array(box.lower), np.array(box.upper)
-        self._arm = len(kinematics.joints)
-        self._kinematics = kinematics
+        self._arm = slice(len(kinematics.joints))
+        box, a = config.safety.workspace, self._acceleration[self._arm]
+        self._workspace = Workspace(box, kinematics, a)
 
     def filter(self, asked: np.ndarray, motion: Motion, measured: np.ndarray) -> Filtered:
         """Limit `asked`, joint positions (n,), after what was sent so far.
 
         `measured`: where the joints are now (n,). Joints that would go too fast slow all others
         down by the same factor, which keeps the direction; every other limit acts on its joint.
+        What is not n finite numbers is answered by `ramp_down`, and so are such measurements.
         """
         size = len(self._lower)
-        if not (_usable(asked, size) and _usable(measured, size)):
-            return self.ramp_down(motion)._replace(asked=asked, interventions=(Limit.INVALID,))
+        asked, measured = numbers(asked, size), numbers(measured, size)
+        if asked is None or measured is None:
+            return self.ramp_down(motion)._replace(interventions=(Limit.INVALID,))
         stages = self._stages(asked, motion, measured)
         wish, step = asked - motion.position, stages[-1][1]
-        interventions: tuple[Limit, ...] = ()
-        if (np.abs(step - wish) > ROUNDING).any():
-            interventions = _changed_by(wish, stages)
-        else:
-            step = wish
-        allowed = self._keep_inside(step, motion)
-        if allowed is not step:
-            step, interventions = allowed, (*interventions, Limit.WORKSPACE)
+        changed = (np.abs(step - wish) > ROUNDING).any()
+        step, interventions = (step, _changed_by(wish, stages)) if changed else (wish, ())
+        inside = self._keep_inside(step, motion)
+        if inside is not step:
+            return Filtered(asked, motion.moved(inside), (*interventions, Limit.WORKSPACE))
         sent = motion.moved(step)
-        if not interventions:
+        if not changed:
             sent = sent._replace(position=asked.copy())  # to the last bit
         return Filtered(asked, sent, interventions)
 
@@ -129,103 +128,68 @@ class SafetyFilter:
 
         This is also what holding is: from a motion there is no faster way to stand still.
         """
-        sent = motion.moved(self._braked(motion.step))
+        sent = motion.moved(braked(motion.step, self._acceleration))
         return Filtered(motion.position, sent, ())
 
     def _stages(
         self, asked: np.ndarray, motion: Motion, measured: np.ndarray
     ) -> list[tuple[Limit, np.ndarray]]:
-        """The step after each limit in turn; the later one wins."""
-        position, last = motion.position, motion.step
-        # Each interval below holds 0, so what is clipped into one stays within those before it;
-        # the last holds the braked step, which all others hold too.
-        walls = _clip(asked, self._lower, self._upper)
-        stages = [(Limit.POSITION, walls - position)]
-        low = _clip(measured - self._deviation, self._lower, self._upper)
-        high = _clip(measured + self._deviation, self._lower, self._upper)
-        step = _clip(walls, low, high) - position
-        stages.append((Limit.DEVIATION, step))
-        excess = float(np.max(np.abs(step) / self._velocity))
+        """The step after each limit in turn; the later one wins.
+
+        The intervals of velocity, deviation and position hold 0, so what is clipped into one stays
+        within those before it. That of the acceleration shares the braked step with all of them,
+        unless the deviation runs away, so what is clipped into it stays within them too.
+        """
+        here, last, most = motion.position, motion.step, self._acceleration
+        low = clip(measured - self._deviation, self._lower, self._upper)
+        high = clip(measured + self._deviation, self._lower, self._upper)
+        distances = np.array((here - low, high - here, here - self._lower, self._upper - here))
+        near, far, down, up = room(distances, most)
+        walls = clip(asked, self._lower, self._upper)
+        step = clip(walls, low, high) - here
+        stages = [(Limit.POSITION, walls - here), (Limit.DEVIATION, step)]
+        excess = float((np.abs(step) / self._velocity).max())
         stages.append((Limit.VELOCITY, step := step / max(excess, 1.0)))
         if self._jerk is not None:
-            middle = last + motion.change
-            step = _clip(step, middle - self._jerk, middle + self._jerk)
-            stages.append((Limit.JERK, step))
-            step = _clip(step, -self._velocity, self._velocity)
-            stages.append((Limit.VELOCITY, step))
-        step = _clip(step, -self._room(position - low), self._room(high - position))
-        stages.append((Limit.DEVIATION, step))
-        down, up = self._room(position - self._lower), self._room(self._upper - position)
-        stages.append((Limit.POSITION, step := _clip(step, -down, up)))
-        step = _clip(step, last - self._acceleration, last + self._acceleration)
-        stages.append((Limit.ACCELERATION, step))
+            middle, jerk, speed = last + motion.change, self._jerk, self._velocity
+            stages.append((Limit.JERK, step := clip(step, middle - jerk, middle + jerk)))
+            stages.append((Limit.VELOCITY, step := clip(step, -speed, speed)))
+        stages.append((Limit.DEVIATION, step := clip(step, -near, far)))
+        stages.append((Limit.POSITION, step := clip(step, -down, up)))
+        stages.append((Limit.ACCELERATION, clip(step, last - most, last + most)))
         return stages
-
-    def _braked(self, step: np.ndarray) -> np.ndarray:
-        """The step that comes after `step` when every joint brakes as hard as it may."""
-        return step - _clip(step, -self._acceleration, self._acceleration)
-
-    def _room(self, distance: np.ndarray) -> np.ndarray:
-        """The largest step after which one can still stop within `distance`; 0 if that is negative.
-
-        With steps x, x - a, x - 2a, ... the way is x (n+1) - a n (n+1) / 2, n = floor(x / a): the
-        discrete form of v = sqrt(2 a d), solved for x.
-        """
-        ratio = np.maximum(distance, 0.0) / self._acceleration
-        n = np.floor((np.sqrt(1.0 + 8.0 * ratio) - 1.0) / 2.0)
-        return self._acceleration * (ratio / (n + 1.0) + n / 2.0)
 
     def _keep_inside(self, step: np.ndarray, motion: Motion) -> np.ndarray:
         """`step` itself if the tool can stop in the workspace after it, else what comes nearest.
 
-        Between braking, which the step before has been checked for, and `step` lie only steps that
-        all other limits allow too.
+        Braking is inside: the step before was sent because of that. And what lies between braking
+        and `step` is within every other limit, because both are.
         """
-        if self._stops_inside(step, motion.position):
+        if self._stops_inside(step, motion):
             return step
-        safe = self._braked(motion.step)
-        wish = step - safe
-        share, width = 0.0, 0.5
+        safe = braked(motion.step, self._acceleration)
+        wish, share, width = step - safe, 0.0, 0.5
         for _ in range(HALVINGS):
-            if self._stops_inside(safe + (share + width) * wish, motion.position):
+            if self._stops_inside(safe + (share + width) * wish, motion):
                 share += width
             width /= 2.0
         return safe + share * wish
 
-    def _stops_inside(self, step: np.ndarray, position: np.ndarray) -> bool:
-        arm = slice(self._arm)
-        size, limit = np.abs(step[arm]), self._acceleration[arm]
-        n = np.floor(size / limit)
-        here = position[arm] + step[arm]
-        margin = -self._outside(here)
-        # No joint moves the tool by more than its reach: far from the sides that is all to see.
-        way = size * n - limit * n * (n + 1.0) / 2.0
-        if margin >= float(self._kinematics.reach @ way):
-            return True
-        allowed = max(self._outside(position[arm]), WORKSPACE_TOLERANCE)
-        if -margin > allowed:
-            return False
-        most = int(n.max())
-        for k in np.unique(np.linspace(0, most, min(most, PATH_POINTS) + 1).round())[:0:-1]:
-            m = np.minimum(k, n)
-            gone = np.sign(step[arm]) * (size * m - limit * m * (m + 1.0) / 2.0)
-            if self._outside(here + gone) > allowed:
-                return False
-        return True
-
-    def _outside(self, joints: np.ndarray) -> float:
-        """How far the tool is outside of the box, m; negative: how far from its nearest side."""
-        tool = self._kinematics.tool_position(joints)
-        lower, upper = self._box
-        return float(np.max(np.maximum(lower - tool, tool - upper)))
+    def _stops_inside(self, step: np.ndarray, motion: Motion) -> bool:
+        return self._workspace.stops_inside(step[self._arm], motion.position[self._arm])
 
 
-def _clip(values: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
-    return np.minimum(np.maximum(values, lower), upper)  # a third of np.clip's time
-
-
-def _usable(values: np.ndarray, size: int) -> bool:
-    return values.shape == (size,) and bool(np.isfinite(values).all())
+def numbers(values: object, size: int, dtype: type = np.float64) -> np.ndarray | None:
+    """`values` as an array of shape (size,); None when they are not that many finite numbers."""
+    try:
+        array = np.asarray(values)
+    except ValueError:  # rows of unequal length
+        return None
+    if array.shape != (size,) or array.dtype.kind not in "fiu":
+        return None
+    with np.errstate(over="ignore"):  # what is too large for the type becomes infinite
+        array = array.astype(dtype, copy=False)
+    return array if np.isfinite(array).all() else None
 
 
 def _changed_by(wish: np.ndarray, stages: list[tuple[Limit, np.ndarray]]) -> tuple[Limit, ...]:

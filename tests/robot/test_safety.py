@@ -8,7 +8,8 @@ from hypothesis.extra.numpy import arrays
 from robot_samples import KINEMATICS, START, joints_at
 
 from porl_ros.robot.loading import load_robot
-from porl_ros.robot.safety import WORKSPACE_TOLERANCE, Motion, SafetyFilter
+from porl_ros.robot.safety import Motion, SafetyFilter
+from porl_ros.robot.workspace import TOLERANCE
 
 ROBOT = load_robot("ur5e_insert")
 FILTER = SafetyFilter(ROBOT, KINEMATICS)
@@ -47,7 +48,7 @@ def test_what_goes_out_is_within_the_limits(command, share):
     assert (sent >= LOWER - 1e-12).all()
     assert (sent <= UPPER + 1e-12).all()
     assert (np.abs(sent - last) <= STEP * (1 + 1e-9)).all()
-    assert outside(sent) <= max(outside(last), WORKSPACE_TOLERANCE) + 1e-12
+    assert outside(sent) <= max(outside(last), TOLERANCE) + 1e-12
 
 
 @given(offset=arrays(float, 6, elements=st.floats(-1, 1)))
