@@ -29,6 +29,7 @@ REQUIRES = [
     "rich>=13.0",
     "matplotlib>=3.8",
     "pillow>=10.1",
+    "simplejpeg>=1.7",
     "tensorboard>=2.15",
     "rosbags>=0.11",
     "mcap>=1.2",

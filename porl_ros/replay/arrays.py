@@ -29,7 +29,8 @@ DATA_TYPES = {
 CONTENT = ("node_type", "zarr_format", "shape", "data_type")
 LAYOUT = ("chunk_grid", "chunk_key_encoding", "codecs")
 
-Read = Callable[[str, int], bytes]  # (name, limit): a file below a segment, at most so many bytes
+# (name, limit, start of 0): at most so many bytes of a file below a segment, from `start` on
+Read = Callable[..., bytes]
 
 
 class OtherLayout(ValueError):

@@ -2,9 +2,11 @@
 
 import operator
 import struct
+from collections.abc import Mapping
 
 import numpy as np
 
+from porl_ros.replay.frames import FrameSlots
 from porl_ros.replay.schema import Actor, Records, ReplaySchema
 
 SCALARS = struct.Struct("<f??BiiiQ")  # reward to stamp, the last fields of row_dtype
@@ -107,20 +109,28 @@ def _fill(vector: np.ndarray, field: str, value: object) -> None:
 
 
 class RowBuffer:
-    """Up to `capacity` rows and as many finals. Not locked: whoever holds it is alone with it."""
+    """Up to `capacity` rows and as many finals, and images. Not locked: whoever holds it is alone
+    with it."""
 
     def __init__(self, schema: ReplaySchema, capacity: int):
         self._rows = np.empty(capacity, schema.row_dtype)
         self._finals = np.empty(capacity, schema.final_dtype)
+        self.images = [FrameSlots(stream) for stream in schema.images]
         self.rows = self.finals = 0
 
     @property
     def full(self) -> bool:
-        return max(self.rows, self.finals) >= len(self._rows)
+        """Whether the next row, or an image of it, might not fit."""
+        return self._is_filled(1)
 
     @property
     def half_full(self) -> bool:
-        return max(self.rows, self.finals) * 2 >= len(self._rows)
+        return self._is_filled(2)
+
+    def _is_filled(self, parts: int) -> bool:
+        if max(self.rows, self.finals) * parts >= len(self._rows):
+            return True
+        return any(slots.count * parts >= slots.capacity for slots in self.images)
 
     def add_row(self, row: np.ndarray) -> None:
         self._rows[self.rows] = row
@@ -130,6 +140,14 @@ class RowBuffer:
         self._finals[self.finals] = (row, truncated, observation)
         self.finals += 1
 
+    def frames(self, images: Mapping[str, object]) -> list[tuple[FrameSlots, np.ndarray]]:
+        """Where each image goes; raises ValueError for one that fits no stream."""
+        slots = {waiting.stream.name: waiting for waiting in self.images}
+        for name in images:
+            if name not in slots:
+                raise ValueError(f"images: no stream {name!r}, this store has {[*slots] or 'none'}")
+        return [(slots[name], slots[name].check(image)) for name, image in images.items()]
+
     def records(self, first_row: int, first_final: int) -> Records:
         """A view, valid until `clear`."""
         rows, finals = self._rows[: self.rows], self._finals[: self.finals]
@@ -137,3 +155,5 @@ class RowBuffer:
 
     def clear(self) -> None:
         self.rows = self.finals = 0
+        for slots in self.images:
+            slots.count = 0

@@ -11,6 +11,8 @@ from porl_ros.replay.layout import RunFolder
 from porl_ros.replay.recovery import seal_journal
 from porl_ros.replay.schema import RunIdentity
 
+IMAGE_BYTES = 1 << 28  # of images in a journal; then it is sealed, however few its rows
+
 log = logging.getLogger(__name__)
 
 
@@ -87,14 +89,14 @@ class Flusher:
         buffer = self._take()
         if buffer.rows or buffer.finals:
             records = buffer.records(self.rows, self.finals)
-            self._journal.append(records)
+            self._journal.append(records, buffer.images)
             buffer.clear()
             with self._progress:
                 self.rows, self.finals = records.next_row, records.next_final
                 self._progress.notify_all()
         if self._journal.rows:
             self._seal_full(over=False)
-        if self._journal.rows >= self._segment_rows:
+        if self._journal.rows >= self._segment_rows or self._journal.image_bytes >= IMAGE_BYTES:
             # A new journal first: the next flush goes there and does not wait for the seal
             self._full, self._journal = self._journal, self._new_journal()
             self._full.close()

@@ -1,48 +1,49 @@
 """The open tail of a run: an append-only file of checksummed blocks.
 
-A file header says whose journal it is; then each flush adds one block of rows and finals. A block
-counts only when its CRC is right and it continues the numbers of the one before, so a write that
-was cut short is simply not there.
+A file header says whose journal it is; then each flush adds one block of rows, finals, and the
+index of the images in the heap beside it. A block counts only when its CRC is right and it
+continues the numbers of the one before, so a write that was cut short is simply not there.
 """
 
 import os
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import google_crc32c
 import numpy as np
 
-from porl_ros.replay.layout import sync_folder
-from porl_ros.replay.schema import FORMAT_VERSION, Records, RunIdentity, join
+from porl_ros.replay.arrays import CRC, crc32c, write_all
+from porl_ros.replay.frames import FrameHeap, FrameSlots
+from porl_ros.replay.layout import HEAP, sync_folder
+from porl_ros.replay.schema import FRAME, Records, RunIdentity, join
 
 FILE_MAGIC = b"PORLWAL\n"
 BLOCK_MAGIC = b"\xb1ROW"
 FILE_HEADER = struct.Struct("<8sIIIqq16s")  # magic, version, row and final size, first numbers, id
 BLOCK_HEADER = struct.Struct("<4sqqIIQ")  # magic, first row, first final, rows, finals, payload
-CRC = struct.Struct("<I")
 FILE_HEADER_SIZE = FILE_HEADER.size + CRC.size
 
 
 def _sealed(data: bytes) -> bytes:
-    return data + CRC.pack(google_crc32c.value(data))
+    return data + CRC.pack(crc32c(0, data))
 
 
 def _is_sealed(data: bytes) -> bool:
-    return CRC.unpack(data[-CRC.size :])[0] == google_crc32c.value(data[: -CRC.size])
+    return CRC.unpack(data[-CRC.size :])[0] == crc32c(0, data[: -CRC.size])
 
 
-def encode_block(records: Records) -> bytes:
-    rows, finals = records.rows.tobytes(), records.finals.tobytes()
+def encode_block(records: Records) -> list[bytes | np.ndarray]:
+    """The parts of a block, one after the other; the arrays are not copied."""
+    first, final, *arrays = records
+    payload = sum(array.nbytes for array in arrays)
     header = BLOCK_HEADER.pack(
-        BLOCK_MAGIC,
-        records.first_row,
-        records.first_final,
-        len(records.rows),
-        len(records.finals),
-        len(rows) + len(finals),
+        BLOCK_MAGIC, first, final, len(records.rows), len(records.finals), payload
     )
-    return _sealed(header + rows + finals)
+    crc = 0
+    for part in (header, *arrays):
+        crc = crc32c(crc, part)
+    return [header, *arrays, CRC.pack(crc)]
 
 
 def decode_block(data: bytes, offset: int, identity: RunIdentity) -> tuple[Records, int] | None:
@@ -51,7 +52,8 @@ def decode_block(data: bytes, offset: int, identity: RunIdentity) -> tuple[Recor
         return None
     magic, row, final, rows, finals, payload = BLOCK_HEADER.unpack_from(data, offset)
     row_dtype, final_dtype = identity.schema.row_dtype, identity.schema.final_dtype
-    if magic != BLOCK_MAGIC or payload != rows * row_dtype.itemsize + finals * final_dtype.itemsize:
+    index = payload - rows * row_dtype.itemsize - finals * final_dtype.itemsize
+    if magic != BLOCK_MAGIC or index < 0 or index % FRAME.itemsize:
         return None
     start = offset + BLOCK_HEADER.size
     end = start + payload + CRC.size
@@ -59,7 +61,8 @@ def decode_block(data: bytes, offset: int, identity: RunIdentity) -> tuple[Recor
         return None
     row_array = np.frombuffer(data, row_dtype, rows, start)
     final_array = np.frombuffer(data, final_dtype, finals, start + row_array.nbytes)
-    return Records(row, final, row_array, final_array), end
+    frames = np.frombuffer(data, FRAME, index // FRAME.itemsize, end - CRC.size - index)
+    return Records(row, final, row_array, final_array, frames), end
 
 
 class FileHeader(NamedTuple):
@@ -69,11 +72,9 @@ class FileHeader(NamedTuple):
     first_final: int
 
     def encode(self, identity: RunIdentity) -> bytes:
-        schema = identity.schema
+        schema, version = identity.schema, identity.schema.format_version
         sizes = schema.row_dtype.itemsize, schema.final_dtype.itemsize
-        return _sealed(
-            FILE_HEADER.pack(FILE_MAGIC, FORMAT_VERSION, *sizes, *self, identity.fingerprint)
-        )
+        return _sealed(FILE_HEADER.pack(FILE_MAGIC, version, *sizes, *self, identity.fingerprint))
 
     @classmethod
     def decode(cls, data: bytes, identity: RunIdentity) -> "FileHeader | None":
@@ -85,33 +86,44 @@ class FileHeader(NamedTuple):
 
 
 class JournalWriter:
-    """Appends blocks to a new journal file. One thread."""
+    """Appends blocks to a new journal file, and images to its heap. One thread."""
 
     def __init__(self, path: Path, identity: RunIdentity, first_row: int, first_final: int):
         self.path, self.rows = path, 0
+        self._heap: FrameHeap | None = None
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND
         self._descriptor = os.open(path, flags, 0o644)
         try:
-            self._write(FileHeader(first_row, first_final).encode(identity))
+            if identity.schema.images:
+                self._heap = FrameHeap(path.with_suffix(HEAP))
+            self._write([FileHeader(first_row, first_final).encode(identity)])
             sync_folder(path.parent)
         except BaseException:
             self.close()
             path.unlink(missing_ok=True)
+            path.with_suffix(HEAP).unlink(missing_ok=True)
             raise
 
-    def append(self, records: Records) -> None:
-        """Write and fdatasync one block; when this returns it is durable. Raises OSError."""
+    @property
+    def image_bytes(self) -> int:
+        return self._heap.bytes if self._heap else 0
+
+    def append(self, records: Records, images: Sequence[FrameSlots] = ()) -> None:
+        """Write and fdatasync the images, and then one block of the rows that they belong to; when
+        this returns all is durable. Raises OSError."""
+        if self._heap:
+            records = records._replace(frames=self._heap.append(images))
         self._write(encode_block(records))
         self.rows += len(records.rows)
 
-    def _write(self, data: bytes) -> None:
-        left = memoryview(data)
-        while left:
-            left = left[os.write(self._descriptor, left) :]
+    def _write(self, parts: Sequence[bytes | np.ndarray]) -> None:
+        write_all(self._descriptor, *parts)
         os.fdatasync(self._descriptor)
 
     def close(self) -> None:
         os.close(self._descriptor)
+        if self._heap:
+            self._heap.close()
 
 
 class JournalTail:

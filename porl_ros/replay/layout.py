@@ -25,6 +25,7 @@ ATTRIBUTE = "porl_replay"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 SEGMENT = re.compile(r"(\d{12})")
 JOURNAL = re.compile(r"(\d{12})\.wal")
+HEAP = ".img"
 ROOT_TEMPORARY = "zarr.json.tmp"
 LARGEST_ROOT = 1 << 20  # bytes: far above any schema, small enough to read without thinking
 
@@ -61,6 +62,10 @@ class RunFolder:
 
     def wal(self, first_row: int) -> Path:
         return self.journal / f"{first_row:012d}.wal"
+
+    def heap(self, first_row: int) -> Path:
+        """The images of a journal's rows, if the schema has any."""
+        return self.wal(first_row).with_suffix(HEAP)
 
     def segment_rows(self) -> list[int]:
         """First rows of the sealed segments, ascending."""
@@ -195,7 +200,7 @@ def read_schema(store: Path) -> ReplaySchema:
 
 def require_same(store: Path, found: ReplaySchema, wanted: ReplaySchema) -> None:
     """Raise ContractMismatch naming the first field in which a store's schema differs."""
-    for field in ReplaySchema.model_fields:
+    for field in (name for name in ReplaySchema.model_fields if name != "format_version"):
         ours, theirs = getattr(wanted, field), getattr(found, field)
         if ours != theirs:
             where = first_difference(wanted.contract, found.contract)

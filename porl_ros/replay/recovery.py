@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from porl_ros.replay.errors import CorruptSegment, RunLocked
+from porl_ros.replay.frames import HeapPayloads
 from porl_ros.replay.journal import FILE_HEADER_SIZE, JournalTail, holds_block
 from porl_ros.replay.layout import (
+    HEAP,
     RunFolder,
     drop_temporaries,
     names_in,
@@ -63,6 +65,9 @@ def recover_robot(store: Path, schema: ReplaySchema, robot: str) -> None:
 def recover_run(folder: RunFolder, identity: RunIdentity) -> None:
     """Seal every journal of a run that nobody writes; call with its lock held. Raises OSError."""
     drop_temporaries(folder.segments)
+    for heap in folder.journal.glob(f"*{HEAP}"):  # a seal was cut short, or had not begun
+        if not heap.with_suffix(".wal").exists():
+            heap.unlink()
     sealed = max(folder.segment_rows(), default=-1)
     newest = over = True
     for first_row in reversed(folder.journal_rows()):
@@ -85,14 +90,33 @@ def seal_journal(
     records, damaged = read_journal(path, identity, first_row, newest)
     rows = len(records.rows) if records else 0
     if records and not _is_sealed(folder, identity, records):
-        write_segment(folder, identity, mark_truncated(records, over))
+        damaged |= _seal(folder, identity, mark_truncated(records, over))
     if damaged:
         aside = set_aside(path).name
         log.error("replay: %s was damaged: %d rows kept, the file is now %s", path, rows, aside)
     else:
         path.unlink()
         sync_folder(path.parent)
+    if identity.schema.images:
+        _drop_heap(folder.heap(first_row), damaged)
     return rows
+
+
+def _seal(folder: RunFolder, identity: RunIdentity, records: Records) -> bool:
+    """Write the segment; whether an image was not as it had been written."""
+    heap = folder.heap(records.first_row)
+    with contextlib.closing(HeapPayloads(heap, records.frames)) as payload:
+        write_segment(folder, identity, records, payload=payload)
+    if payload.damaged:
+        log.error("replay: %s was damaged: images of rows %s", heap, sorted(set(payload.damaged)))
+    return bool(payload.damaged)
+
+
+def _drop_heap(heap: Path, damaged: bool) -> None:
+    """After its journal, without which nobody can tell what is in it."""
+    if damaged and heap.exists():
+        set_aside(heap)
+    heap.unlink(missing_ok=True)
 
 
 def read_journal(

@@ -3,10 +3,18 @@
 import hashlib
 from enum import IntEnum
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from porl_ros.replay.errors import (
     ContractMismatch,
@@ -20,9 +28,11 @@ from porl_ros.robot.observation import ObservationAssembler, action_names
 
 __all__ = [
     "FORMAT_VERSION",
+    "FRAME",
     "Actor",
     "ContractMismatch",
     "CorruptSegment",
+    "ImageStream",
     "Records",
     "ReplayError",
     "ReplaySchema",
@@ -33,7 +43,9 @@ __all__ = [
     "robot_schema",
 ]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # the newest there is: 1 has no images, and a store without any still is 1
+FRAME = np.dtype([("row", "<i8"), ("stream", "<u4"), ("size", "<u4"), ("crc32c", "<u4")])
+NO_FRAMES = np.empty(0, FRAME)
 
 
 class Actor(IntEnum):
@@ -45,16 +57,61 @@ class Actor(IntEnum):
     SAFETY = 3
 
 
+class ImageStream(BaseModel):
+    """A camera whose frames are kept beside the rows, and how."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,79}$")
+    height: int = Field(ge=1, le=8192)
+    width: int = Field(ge=1, le=8192)
+    channels: Literal[1, 3] = 3
+    encoding: Literal["raw", "jpeg"] = "raw"
+    quality: int = Field(default=90, ge=1, le=100)  # of JPEG
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (self.height, self.width, self.channels)
+
+    @property
+    def frame_bytes(self) -> int:
+        return self.height * self.width * self.channels
+
+
 class ReplaySchema(BaseModel):
     """The contract a store was recorded under; kept in the attributes of its root group."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format_version: int = Field(default=FORMAT_VERSION, ge=1)
+    format_version: int = Field(ge=1)  # left out, the oldest that can hold it
     contract_hash: str = Field(min_length=1)
     contract: dict = {}  # what the hash is of, so that a refusal can name the field that differs
     observation_names: tuple[str, ...] = Field(min_length=1)
     action_names: tuple[str, ...] = Field(min_length=1)
+    images: tuple[ImageStream, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _oldest_version(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "format_version" not in given:
+            return given | {"format_version": 2 if given.get("images") else 1}
+        return given
+
+    @model_validator(mode="after")
+    def _images_fit(self) -> Self:
+        if self.format_version != (2 if self.images else 1):
+            raise ValueError(f"format_version {self.format_version} with {len(self.images)} images")
+        if len({stream.name for stream in self.images}) != len(self.images):
+            raise ValueError("images: names must differ from each other")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_in_version_1(self, dump: SerializerFunctionWrapHandler) -> dict:
+        """Without images, what releases wrote that did not know any."""
+        dumped = dump(self)
+        if not self.images:
+            del dumped["images"]
+        return dumped
 
     @field_validator("observation_names", "action_names")
     @classmethod
@@ -127,12 +184,17 @@ class RunIdentity(NamedTuple):
 
 
 class Records(NamedTuple):
-    """Consecutive rows and finals of one run, with the numbers of the first of each."""
+    """Consecutive rows and finals of one run, with the numbers of the first of each.
+
+    `frames` (FRAME) says which images belong to these rows, `stream` counting in `schema.images`;
+    the images themselves are elsewhere.
+    """
 
     first_row: int
     first_final: int
     rows: np.ndarray
     finals: np.ndarray
+    frames: np.ndarray = NO_FRAMES
 
     @property
     def next_row(self) -> int:
@@ -150,6 +212,7 @@ class Records(NamedTuple):
             self.first_final + skip_finals,
             self.rows[skip_rows:],
             self.finals[skip_finals:],
+            self.frames[self.frames["row"] >= row],
         )
 
 
@@ -157,4 +220,5 @@ def join(parts: list[Records]) -> Records:
     """One Records of consecutive parts (at least one)."""
     rows = np.concatenate([part.rows for part in parts])
     finals = np.concatenate([part.finals for part in parts])
-    return Records(parts[0].first_row, parts[0].first_final, rows, finals)
+    frames = np.concatenate([part.frames for part in parts])
+    return Records(parts[0].first_row, parts[0].first_final, rows, finals, frames)

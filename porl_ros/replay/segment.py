@@ -30,8 +30,10 @@ from porl_ros.replay.arrays import (
     write_group,
 )
 from porl_ros.replay.errors import CorruptSegment
+from porl_ros.replay.frame_arrays import by_stream, read_index, write_images
+from porl_ros.replay.frames import Payload
 from porl_ros.replay.layout import ATTRIBUTE, RunFolder, sync_folder, sync_tree
-from porl_ros.replay.schema import FORMAT_VERSION, Records, ReplaySchema, RunIdentity
+from porl_ros.replay.schema import Records, ReplaySchema, RunIdentity
 
 Write = Callable[[Path, RunIdentity, Records], None]
 WHOSE = struct.Struct("<16sqq")  # fingerprint of the run, first row, first final
@@ -42,7 +44,7 @@ class SegmentInfo(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format_version: int = FORMAT_VERSION
+    format_version: int
     contract_hash: str
     robot: str
     run: str
@@ -55,6 +57,7 @@ class SegmentInfo(BaseModel):
     @classmethod
     def of(cls, identity: RunIdentity, records: Records) -> "SegmentInfo":
         return cls(
+            format_version=identity.schema.format_version,
             contract_hash=identity.schema.contract_hash,
             robot=identity.robot,
             run=identity.run,
@@ -68,7 +71,9 @@ class SegmentInfo(BaseModel):
 
 def _checksum(identity: RunIdentity, records: Records) -> int:
     crc = crc32c(0, WHOSE.pack(identity.fingerprint, records.first_row, records.first_final))
-    return crc32c(crc32c(crc, records.rows), records.finals)
+    for part in (records.rows, records.finals, records.frames[by_stream(records.frames)]):
+        crc = crc32c(crc, part)
+    return crc
 
 
 def columns(schema: ReplaySchema, rows: int, finals: int) -> Iterator[tuple[ArraySpec, str, str]]:
@@ -86,11 +91,16 @@ def columns(schema: ReplaySchema, rows: int, finals: int) -> Iterator[tuple[Arra
 
 
 def write_segment(
-    folder: RunFolder, identity: RunIdentity, records: Records, write: Write | None = None
+    folder: RunFolder,
+    identity: RunIdentity,
+    records: Records,
+    write: Write | None = None,
+    payload: Payload | None = None,
 ) -> Path:
     """Write and fsync a segment under a temporary name, then rename it. Raises OSError.
 
-    `write` lays it out; left out, one raw chunk an array.
+    `write` lays it out; left out, one raw chunk an array. `payload` gives the images of
+    `records.frames` by their index.
     """
     path = folder.segment(records.first_row)
     temporary = path.with_name(f".{path.name}.tmp")
@@ -98,6 +108,8 @@ def write_segment(
         shutil.rmtree(temporary)
     try:
         (write or write_arrays)(temporary, identity, records)
+        if identity.schema.images:
+            write_images(temporary, identity.schema, records.frames, payload or _no_payload)
         sync_tree(temporary)
         temporary.rename(path)
     except BaseException:
@@ -105,6 +117,10 @@ def write_segment(
         raise
     sync_folder(path.parent)
     return path
+
+
+def _no_payload(index: int) -> bytes:
+    raise ValueError("payload: rows with images were to be written without them")
 
 
 def write_arrays(path: Path, identity: RunIdentity, records: Records) -> None:
@@ -121,13 +137,16 @@ def load_segment(folder: RunFolder, identity: RunIdentity, first_row: int) -> Re
     Raises CorruptSegment, or FileNotFoundError if the segment is not there at all.
     """
     path = folder.segment(first_row)
-    with _reading(path) as read:
+    with reading(path) as read:
         return parse_segment(read, path, identity, first_row)
 
 
 @contextlib.contextmanager
-def _reading(path: Path) -> Iterator[Read]:
-    """How to read files below a folder, which is held by a shared lock."""
+def reading(path: Path) -> Iterator[Read]:
+    """How to read the files of a segment, which is held by a shared lock meanwhile.
+
+    Raises FileNotFoundError if it is not there.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     except NotADirectoryError:
@@ -148,8 +167,9 @@ def _share(descriptor: int, path: Path) -> None:
         return
 
 
-def _read_below(folder: int, name: str, limit: int) -> bytes:
+def _read_below(folder: int, name: str, limit: int, start: int = 0) -> bytes:
     with open(name, "rb", opener=functools.partial(os.open, dir_fd=folder)) as file:
+        file.seek(start)
         return file.read(limit)
 
 
@@ -179,7 +199,7 @@ def _read_arrays(read: Read, source: object, info: SegmentInfo, schema: ReplaySc
     finals = np.empty(info.finals, schema.final_dtype)
     for (_, part, field), array in zip(parts, arrays, strict=True):
         (rows if part == "rows" else finals)[field] = array
-    return Records(info.first_row, info.first_final, rows, finals)
+    return Records(info.first_row, info.first_final, rows, finals, read_index(read, schema))
 
 
 def _corrupt(source: object, what: str) -> CorruptSegment:

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
@@ -119,13 +120,15 @@ class ReplayWriter:
         step: int,
         stamp: int,
         final_observation: ArrayLike | None = None,
+        images: Mapping[str, np.ndarray] | None = None,
     ) -> int:
         """Record one transition; returns its row number, or -1 if `fault` is set.
 
         `observation` (n), `action` (m; what was really executed), `requested_action` (m; what the
         policy asked for), `actor` (Actor), `policy_version` (-1: none), `step` (within the
         episode), `stamp` (ns, ROS clock), `final_observation` (n; what followed the last step):
-        required with `terminated` or `truncated`, refused without.
+        required with `terminated` or `truncated`, refused without. `images`: what the cameras saw
+        with this observation, uint8 (height, width, channels) by stream, of any of the streams.
 
         Called by the control thread; copies, no I/O. Raises ValueError naming the field (wrong
         shape, not finite, out of range) with nothing recorded, and WriterClosed.
@@ -145,8 +148,11 @@ class ReplayWriter:
                 stamp=stamp,
             )
             final = self._packer.final(bool(terminated or truncated), final_observation)
+            frames = self._active.frames(images) if images else ()
             if not self._recording():
                 return -1
+            for slots, image in frames:
+                slots.add(self.rows, image)
             self._add_row(final, truncated)
             return self.rows - 1
 
@@ -171,7 +177,7 @@ class ReplayWriter:
             raise WriterClosed(f"run: {self._identity.name} is closed; open another writer")
         if self.fault is None and self._active.full:
             self._flusher.fault = (
-                f"the disk is too slow: {BUFFER_ROWS} rows wait; recording stopped"
+                f"the disk is too slow: {self._active.rows} rows wait; recording stopped"
             )
             self._flusher.wake()
         return self.fault is None

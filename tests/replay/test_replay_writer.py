@@ -161,7 +161,7 @@ def test_another_contract_is_refused_by_both_hashes(store, open_writer):
 def test_a_newer_store_is_refused(store, open_writer):
     open_writer().close()
     root = store / "zarr.json"
-    root.write_text(root.read_text().replace('"format_version": 1', '"format_version": 2'))
+    root.write_text(root.read_text().replace('"format_version": 1', '"format_version": 3'))
     for opener in (open_writer, lambda: ReplayReader(store)):
         with pytest.raises(NewerFormat, match="update porl_ros"):
             opener()
