@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from porl_ros import __version__
+from porl_ros.cli import replay
 from porl_ros.errors import PorlError
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
+app.add_typer(replay.app, name="replay")
 errors = Console(stderr=True)
 
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from porl_ros.replay.errors import CorruptSegment, DamagedStore
-from porl_ros.replay.layout import RunFolder
+from porl_ros.replay.layout import RunFolder, read_schema
 from porl_ros.replay.losses import LOST, Span, read_losses
 from porl_ros.replay.recovery import read_journal
 from porl_ros.replay.retention import RETAINED, retained_row
 from porl_ros.replay.runs import being_written, sources_in
-from porl_ros.replay.schema import Records, RunIdentity
+from porl_ros.replay.schema import Records, ReplaySchema, RunIdentity
 from porl_ros.replay.segment import load_segment
+from porl_ros.robot.contract import contract_hash
 
 ATTEMPTS = 3  # a writer may seal a journal while it is looked at; then look again
 
@@ -33,6 +34,18 @@ class RunCheck:
     gaps: list[Span] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+
+def check_root(store: Path) -> tuple[ReplaySchema, list[str]]:
+    """The schema of a store, and what is wrong with it. Raises StoreFormatError, NewerFormat."""
+    schema = read_schema(store)
+    faults = []
+    if schema.contract and contract_hash(schema.contract) != schema.contract_hash:
+        faults.append(
+            f"contract_hash: {store / 'zarr.json'} holds a contract that has another hash; restore "
+            "it from another copy of this store"
+        )
+    return schema, faults
 
 
 def check_run(
