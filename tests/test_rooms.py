@@ -20,7 +20,7 @@ ORDER = [
     "nodes",
     "cli",
 ]
-TOP_LEVEL = {"errors", "paths", "configfile"}
+TOP_LEVEL = {"errors", "paths", "configfile", "sequential"}
 STRANGERS = {("policy", "replay"), ("replay", "policy")}
 WITHOUT_ROS = ORDER[: ORDER.index("nodes")]
 SOURCES = sorted(PACKAGE.rglob("*.py"))

@@ -29,16 +29,23 @@ class PorlConfig(StrictModel):
         description="environment steps in all, the pre-sample stage included",
     )
     warmup_mc_updates: int = Field(
-        3000,
+        1000,
         ge=0,
         le=1_000_000,
-        description="critic updates on Monte-Carlo returns after pre-sampling (m)",
+        description="critic updates on Monte-Carlo returns after pre-sampling, at most (m)",
     )
     warmup_td_updates: int = Field(
-        3000,
+        6000,
         ge=0,
         le=1_000_000,
-        description="critic updates on TD targets of the frozen policy after that (m)",
+        description="critic updates on TD targets of the frozen policy after that, at most (m)",
+    )
+    warmup_patience: int = Field(
+        4,
+        ge=1,
+        le=1000,
+        description="checks of the held-out error, 250 updates apart, that may pass without an "
+        "improvement of 1 % before a phase of the warm-up ends (m)",
     )
     utd: int = Field(4, ge=1, le=64, description="critic updates per environment step (w)")
     actor_delay: int = Field(2, ge=1, le=64, description="critic updates per actor update (m)")
@@ -79,6 +86,13 @@ class PorlConfig(StrictModel):
         ge=0,
         le=100,
         description="weight of the squared excess of the mean action outside the box (m)",
+    )
+    recovery_steps: int = Field(
+        1000,
+        ge=0,
+        le=1_000_000,
+        description="environment steps in which only the critics learn, after the policy side has "
+        "gone back to an earlier policy",
     )
     memory_capacity: int = Field(
         200_000, ge=1000, le=100_000_000, description="transitions in memory (c)"

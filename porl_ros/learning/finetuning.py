@@ -3,6 +3,7 @@
 Knows no ROS. The fine-tuning node drives one of these in its training thread.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,16 +12,19 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from porl_ros.errors import ConfigError
+from porl_ros.errors import ConfigError, PorlError
 from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.trainer import Progress, Stage, Trainer
 from porl_ros.policy.bundle import PolicyBundle, load_bundle, save_bundle
+from porl_ros.policy.network import Actor
 from porl_ros.policy.runtime import resolve_device
 from porl_ros.policy.saturation import saturation
 from porl_ros.replay.memory import Episode
 from porl_ros.replay.reader import Chunk, ReplayReader
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.observation import action_names
+
+log = logging.getLogger(__name__)
 
 UPDATES_AT_ONCE = 32  # between two looks at the store, the stop flag and the stage
 WITHOUT_LIMIT = 2**62
@@ -68,7 +72,8 @@ class FineTuning:
         self._published_at = self._published_updates = 0
         self.latest: Path = self.base.path
         self.grant = self._next_grant()
-        self.forgiven = 0
+        self.forgiven = self.returns = 0
+        self._acted: dict[str, int] = {}  # by run: the version that acted last
         self._seen: list[np.ndarray] = []  # observations of the pre-sample stage
         self.saturation: dict[str, float] = {}  # of the base there, once the stage is over
         self.on_episode: Callable[[Episode], None] = lambda episode: None
@@ -124,8 +129,32 @@ class FineTuning:
             names = action_names(self._robot)
             self.saturation = dict(zip(names, map(float, shares), strict=True))
             self._seen.clear()
+        self._notice_return(chunk)
         for episode in self.trainer.feed(chunk, learn=not self._paused):
             self.on_episode(episode)
+
+    def _notice_return(self, chunk: Chunk) -> None:
+        """Within a run versions only rise, unless the policy side has gone back to an older one."""
+        if not len(chunk.rows):
+            return
+        versions = chunk.rows["policy_version"]
+        before = np.insert(versions[:-1], 0, self._acted.get(chunk.run, versions[0]))
+        falls = np.flatnonzero(versions < before)
+        if len(falls):
+            self.returns += len(falls)
+            self.trainer.go_back(self._actor_of(int(versions[falls[-1]])))
+            self._published_updates = self.trainer.porl.actor_updates
+        self._acted[chunk.run] = int(versions[-1])
+
+    def _actor_of(self, version: int) -> Actor:
+        """The policy that acts again; the base where it cannot be told any more."""
+        if version == self.base.manifest.version:
+            return self.base.actor
+        try:
+            return load_bundle(self._bundles / f"{version:06d}", self._robot).actor
+        except PorlError as error:
+            log.error("learner: going on from the base policy: %s", error)
+            return self.base.actor
 
     def _open_store(self) -> bool:
         if self._reader is None and (self._store / "zarr.json").exists():
@@ -157,6 +186,7 @@ class FineTuning:
             made_by="porl finetune",
             version=self._version,
             parent=self.base.manifest.weights_sha256,
+            returns=self.returns,
             exploration_std=self.config.exploration_std,
             env_steps=self.trainer.env_steps,
             gradient_steps=self.trainer.porl.critic_updates,

@@ -122,6 +122,11 @@ class Porl:
         self.actor_updates += 1
         return loss.detach()
 
+    def restart_actor(self, actor: Actor) -> None:
+        """Take another policy of the same shape; the critics stay, the optimiser forgets."""
+        self.actor.load_state_dict(actor.state_dict())
+        self._actor_optimiser = _adam(self.actor, self.config.actor_learning_rate)
+
     def value(self, batch: Batch) -> np.ndarray:
         """Mean value of the ensemble for a batch's observations and actions, (b,)."""
         data = self._tensors(batch)

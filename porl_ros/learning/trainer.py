@@ -13,8 +13,9 @@ import torch
 
 from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.porl import Porl
+from porl_ros.learning.warmup import CriticWarmup
 from porl_ros.policy.network import Actor
-from porl_ros.replay.memory import Batch, Episode, ReplayMemory
+from porl_ros.replay.memory import Episode, ReplayMemory
 from porl_ros.replay.reader import Chunk
 
 
@@ -41,6 +42,7 @@ class Progress(NamedTuple):
     base_success: float  # of the frozen policy as it explored in the pre-sample stage
     utd: float  # critic updates per environment step since updates began
     anchor: float
+    critic_error: float  # of the warm-up, on held-out transitions; see warmup.critic_error
     critic_loss: float
     actor_loss: float
     value: float  # mean Q of the last critic batch
@@ -56,8 +58,9 @@ class Trainer:
             actor.observation_size, actor.action_size, config.memory_capacity, config.discount, seed
         )
         self.env_steps = self.episodes = 0
-        self._warmed = 0
+        self.warmup = CriticWarmup(self.porl, self.memory, config)
         self._owed = self._paid_for = 0
+        self._actor_rests_until = 0  # environment steps
         self._recent: deque[bool] = deque(maxlen=config.anchor_window)
         self._base_outcomes: list[bool] = []
         self._critic_loss = self._actor_loss = torch.tensor(float("nan"))
@@ -69,7 +72,7 @@ class Trainer:
             return Stage.WAITING
         if self.env_steps < self.config.presample_steps:
             return Stage.PRESAMPLE
-        if self._warmed < self._warmup_total:
+        if not self.warmup.done:
             return Stage.WARMUP
         finished = self.env_steps >= self.config.total_steps and not self._owed
         return Stage.FINISHED if finished else Stage.ONLINE
@@ -80,7 +83,7 @@ class Trainer:
         Returns the episodes that it completed.
         """
         first, self.env_steps = self.env_steps, self.env_steps + len(chunk.rows)
-        online = self._warmed >= self._warmup_total and first >= self.config.presample_steps
+        online = self.warmup.done and first >= self.config.presample_steps
         if learn:
             self._owe(first)
         episodes = self.memory.extend(chunk)
@@ -97,7 +100,7 @@ class Trainer:
             return 0
         done = 0
         while done < updates and self.stage is Stage.WARMUP:
-            self._warm_up()
+            self._critic_loss = self.warmup.update()
             done += 1
         while done < updates and self._owed:
             self._online_update()
@@ -110,10 +113,18 @@ class Trainer:
         self._owed -= forgiven
         return forgiven
 
+    def go_back(self, actor: Actor) -> None:
+        """The policy side has let `actor` act again: learn on from there. Data and critics stay;
+        the actor rests for `recovery_steps`, in which the critics see what it is worth."""
+        self.porl.restart_actor(actor)
+        self._actor_rests_until = self.env_steps + self.config.recovery_steps
+        self._recent.clear()
+
     @property
     def owed(self) -> int:
-        """Updates that the transitions so far have earned and that are not done yet."""
-        return self._owed + (self._warmup_total - self._warmed if self.stage is Stage.WARMUP else 0)
+        """Updates that are due, as far as is known: a warm-up may end before its limit."""
+        warming = self.warmup.limit - self.warmup.updates if self.stage is Stage.WARMUP else 0
+        return self._owed + warming
 
     @property
     def base_success(self) -> float:
@@ -137,7 +148,7 @@ class Trainer:
     def progress(self) -> Progress:
         """What there is to show."""
         done, total = self._stage_progress()
-        updates = self.porl.critic_updates - self._warmed
+        updates = self.porl.critic_updates - self.warmup.updates
         return Progress(
             stage=self.stage,
             done=done,
@@ -149,44 +160,32 @@ class Trainer:
             base_success=self.base_success,
             utd=updates / self._paid_for if self._paid_for else 0.0,
             anchor=self.anchor,
+            critic_error=self.warmup.error,
             critic_loss=float(self._critic_loss),
             actor_loss=float(self._actor_loss),
             value=float(self.porl.last_value),
         )
 
-    @property
-    def _warmup_total(self) -> int:
-        return self.config.warmup_mc_updates + self.config.warmup_td_updates
-
     def _stage_progress(self) -> tuple[int, int]:
         if self.stage is Stage.WARMUP:
-            return self._warmed, self._warmup_total
+            return self.warmup.updates, self.warmup.limit
         if self.stage in (Stage.WAITING, Stage.PRESAMPLE):
             return self.env_steps, self.config.presample_steps or self.config.total_steps
         return self.env_steps, self.config.total_steps
 
     def _owe(self, first: int) -> None:
         """Count the rows from number `first` on that lie between pre-sample stage and the end."""
-        if self._warmed < self._warmup_total:
+        if not self.warmup.done:
             return
         begin = max(first, self.config.presample_steps)
         rows = max(0, min(self.env_steps, self.config.total_steps) - begin)
         self._owed += self.config.utd * rows
         self._paid_for += rows
 
-    def _warm_up(self) -> None:
-        # Returns are known of finished episodes only; TD can do without.
-        monte_carlo = self._warmed < self.config.warmup_mc_updates and self.episodes > 0
-        batch = self._sample(finished_only=monte_carlo)
-        self._critic_loss = self.porl.update_critics(batch, monte_carlo)
-        self._warmed += 1
-
     def _online_update(self) -> None:
-        batch = self._sample()
+        batch = self.memory.sample(self.config.batch_size, self.config.success_share)
         self._critic_loss = self.porl.update_critics(batch)
-        if self.porl.critic_updates % self.config.actor_delay == 0:
+        resting = self.env_steps < self._actor_rests_until
+        if self.porl.critic_updates % self.config.actor_delay == 0 and not resting:
             self._actor_loss = self.porl.update_actor(batch, self.anchor)
         self._owed -= 1
-
-    def _sample(self, finished_only: bool = False) -> Batch:
-        return self.memory.sample(self.config.batch_size, self.config.success_share, finished_only)

@@ -22,7 +22,7 @@ class EpisodeResult(NamedTuple):
     length: int
     ret: float
     success: bool
-    policy_version: int
+    policy_version: int  # of its first step
 
 
 class Interaction:
@@ -43,7 +43,7 @@ class Interaction:
         self._observation: np.ndarray | None = None
         self._stamp = self._act_stamp = 0
         self._act: Act | None = None
-        self._version = 0
+        self._version = self._first_version = 0
 
     def perceive(self, samples: Samples) -> EpisodeResult | None:
         """Take in what the sensors say; returns the result of an episode that ended with it."""
@@ -63,6 +63,8 @@ class Interaction:
         """Let the policy act on the last observation; the command in it must now be sent."""
         self._act_stamp = self._stamp
         self._version = self._runtime.version
+        if self._controller.steps == 0:
+            self._first_version = self._version
         self._act = self._controller.act(self._runtime.act(self._observation))
         self.interventions += bool(self._act.interventions)
         self.steps += 1
@@ -88,7 +90,7 @@ class Interaction:
         self.running = False
         self.recent.append(success)
         length = self._controller.steps
-        return EpisodeResult(self.episode, length, self._return, success, self._version)
+        return EpisodeResult(self.episode, length, self._return, success, self._first_version)
 
     def _record(self, outcome: Outcome) -> None:
         ended = outcome.terminated or outcome.truncated

@@ -31,6 +31,7 @@ class LearnerLink:
         self._log = node.get_logger()
         self._grant = Grant(0, 0, 0) if grants else WITHOUT_LEARNER
         self._coming: list[Grant] = []  # swaps that are granted and not done yet, in order
+        self.returns = 0  # how often the policy side has gone back; what was made before is stale
         self._until = steady_seconds() + START  # when to give the learner up
         self._loader = BundleLoader(
             runtime,
@@ -50,11 +51,11 @@ class LearnerLink:
     def prepare(self, step: int) -> bool:
         """Swap if it is time; False when this step needs a bundle that is not read yet."""
         if self._grant is WITHOUT_LEARNER:
-            self._loader.swap_to_newest()
+            self._loader.swap_to_newest(self.returns)
             return True
         due = [grant for grant in self._coming if grant.since <= step]
         wanted = due[-1].version if due else self._runtime.version
-        if wanted != self._runtime.version and not self._loader.swap_to(wanted):
+        if wanted != self._runtime.version and not self._loader.swap_to(wanted, self.returns):
             return False
         self._coming = self._coming[len(due) :]
         return True

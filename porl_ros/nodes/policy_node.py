@@ -12,10 +12,11 @@ from porl_ros.nodes import messages
 from porl_ros.nodes.base import PorlNode, run, steady_seconds
 from porl_ros.nodes.interaction import EpisodeResult, Interaction
 from porl_ros.nodes.learner_link import LearnerLink
+from porl_ros.nodes.no_regret import NoRegret
 from porl_ros.nodes.resets import ResetClient
 from porl_ros.policy.runtime import PolicyRuntime
 from porl_ros.policy.saturation import saturation_warning
-from porl_ros.replay import ReplayWriter, read_store, robot_schema
+from porl_ros.replay import Chunk, ReplayWriter, read_store, robot_schema
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.controller import Controller
 from porl_ros.robot.loading import load_robot
@@ -39,9 +40,13 @@ class PolicyNode(PorlNode):
             "learner", True, "swap in a learner's bundles; in lock-step, await its grants"
         )
         self.parameter("max_steps", 0, "stop acting after this many control steps; 0: never")
+        self.parameter(
+            "false_alarms", 0.1, "chance that a policy no worse than the base is sent back to it"
+        )
         self._writer: ReplayWriter | None = None
         self._interaction: Interaction | None = None
         self._learner: LearnerLink | None = None
+        self._no_regret: NoRegret | None = None
         self._active = False
 
     # Lifecycle
@@ -64,10 +69,10 @@ class PolicyNode(PorlNode):
         self._acted_stamp = -1  # of the samples that were last acted on
         self._perceived_stamp = -1
         self._last_command = None
-        # The learner grants steps of the store, which may hold earlier runs.
-        grants = self._lockstep and self.value("learner")
-        self._steps_before = _rows_in(Path(self.value("store"))) if grants else 0
+        self._steps_before = 0
         self._connect(config)
+        if self.value("learner"):
+            self._take_up(read_store(Path(self.value("store"))))
 
     def start(self) -> None:
         self._active = True
@@ -91,7 +96,7 @@ class PolicyNode(PorlNode):
             self._interaction.abort()
         if self._writer:
             self._writer.close()
-        self._writer = self._interaction = self._learner = None
+        self._writer = self._interaction = self._learner = self._no_regret = None
 
     def _connect(self, config: RobotConfig) -> None:
         quality = messages.sensor_qos(self._lockstep)
@@ -108,6 +113,11 @@ class PolicyNode(PorlNode):
         self._steps_topic = self.create_publisher(Int64, "policy/steps", messages.LATCHED)
         self._success = self.create_publisher(Bool, "policy/episode_success", messages.EVENTS)
         self._rate = self.create_publisher(Float64, "policy/success_rate", messages.EVENTS)
+
+    def _take_up(self, past: list[Chunk]) -> None:
+        """Go on where earlier runs in the store ended: grants count its steps."""
+        self._steps_before = sum(len(chunk.rows) for chunk in past)
+        self._no_regret = NoRegret(self, self._runtime, self._learner, past)
 
     # Samples and ticks
 
@@ -195,6 +205,8 @@ class PolicyNode(PorlNode):
         self._success.publish(Bool(data=result.success))
         self._rate.publish(Float64(data=self._interaction.recent_success))
         self._steps_topic.publish(Int64(data=self._interaction.steps))
+        if self._no_regret:
+            self._no_regret.episode_ended(result.policy_version, result.success)
         self._ask_for_episode()
 
     def _ask_for_episode(self) -> None:
@@ -216,6 +228,8 @@ class PolicyNode(PorlNode):
 
     def _announce_version(self) -> None:
         self._announced_version = self._runtime.version
+        if self._no_regret:
+            self._no_regret.policy_changed()
         self._version_topic.publish(Int64(data=self._announced_version))
 
     # Housekeeping, twice a second
@@ -231,10 +245,6 @@ class PolicyNode(PorlNode):
             self._ask_for_episode()
         if self._learner:
             self._learner.check()
-
-
-def _rows_in(store: Path) -> int:
-    return sum(len(chunk.rows) for chunk in read_store(store))
 
 
 def _late_source(config: RobotConfig, samples: dict[str, Sample], now: int) -> str:

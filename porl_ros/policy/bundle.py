@@ -34,7 +34,8 @@ class BundleError(PorlError):
 
 
 class Manifest(BaseModel):
-    """What a bundle says of itself. `env_steps`, `gradient_steps`: this policy's training."""
+    """What a bundle says of itself. `env_steps`, `gradient_steps`: this policy's training.
+    `returns`: how often the policy side had gone back to an earlier policy when this was made."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -49,6 +50,7 @@ class Manifest(BaseModel):
     hidden: tuple[Width, ...] = Field(max_length=8)
     exploration_std: FiniteFloat = Field(ge=0.0, le=2.0)
     saturation: dict[str, float] = {}
+    returns: NonNegativeInt = 0
     env_steps: NonNegativeInt = 0
     gradient_steps: NonNegativeInt = 0
     made_by: str

@@ -50,6 +50,11 @@ class PolicyRuntime:
         self._bundle, self._infer = loaded
 
     @property
+    def loaded(self) -> tuple[PolicyBundle, object]:
+        """What acts, as `swap` takes it."""
+        return self._bundle, self._infer
+
+    @property
     def version(self) -> int:
         """Version of the bundle that acts."""
         return self._bundle.manifest.version

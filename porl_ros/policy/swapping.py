@@ -31,16 +31,23 @@ class BundleLoader:
         """Have a bundle read; returns at once. Any thread."""
         self._requests.put(path)
 
-    def swap_to_newest(self) -> bool:
-        """Let the newest bundle that is read act; True when that is another one. Control thread."""
-        newest = max(self._ready.copy(), default=self._runtime.version)
-        return newest > self._runtime.version and self.swap_to(newest)
+    def swap_to_newest(self, returns: int = 0) -> None:
+        """Let the newest bundle that is read act; see `swap_to`. Control thread."""
+        newest = max(self._ready.copy(), default=-1)
+        if newest > self._runtime.version:
+            self.swap_to(newest, returns)
 
-    def swap_to(self, version: int) -> bool:
-        """Let this version act; False when it is not read yet. Control thread."""
+    def swap_to(self, version: int, returns: int = 0) -> bool:
+        """Let this version act; False when it is not read yet. Control thread.
+
+        A bundle that was made before the policy side went back for the `returns`-th time is passed
+        over: it grew from the policy that turned out bad.
+        """
         if version not in self._ready:
             return False
-        self._runtime.swap(self._ready.pop(version))
+        loaded = self._ready.pop(version)
+        if loaded[0].manifest.returns >= returns:
+            self._runtime.swap(loaded)
         for older in [v for v in self._ready.copy() if v < version]:
             del self._ready[older]
         return True

@@ -176,6 +176,11 @@ class ReplayMemory:
         self._flags[slots] |= FINISHED | (SUCCESS if success else 0)
         self._listed.clear()
 
+    @property
+    def finished(self) -> int:
+        """Episodes completed so far."""
+        return sum(self._completed.values())
+
     # Holding out: episodes that are not learned from for now, to judge critics by
 
     def _hold_out(self, addresses: np.ndarray) -> None:

@@ -33,7 +33,7 @@ class Robot:
         self._rng = np.random.default_rng(0)
         self.writer = ReplayWriter(store, schema, config.name)
 
-    def walk(self, steps: int) -> None:
+    def walk(self, steps: int, version: int = 0) -> None:
         for _ in range(steps):
             row = self.writer.rows
             last, success = row % EPISODE == EPISODE - 1, row // EPISODE % 2 == 0
@@ -41,7 +41,7 @@ class Robot:
             self.writer.log(
                 observation=observation, action=np.tanh(action), requested_action=np.tanh(action),
                 reward=float(last and success), terminated=last and success,
-                truncated=last and not success, actor=0, policy_version=0,
+                truncated=last and not success, actor=0, policy_version=version,
                 episode=row // EPISODE, step=row % EPISODE, stamp=row,
                 final_observation=observation if last else None,
             )  # fmt: skip
@@ -194,3 +194,39 @@ def test_a_saturated_base_is_noticed_in_the_pre_sample_stage(tmp_path, config, b
     work(tuning)
     assert tuning.saturation["y"] == 1.0
     assert tuning.saturation["x"] < 1.0
+
+
+def test_when_the_policy_side_goes_back_it_learns_on_from_what_acts(tuning, robot, tmp_path):
+    robot.walk(80)
+    work(tuning)
+    assert tuning.latest.name == "000001"
+    robot.walk(10, version=1)
+    work(tuning)
+    assert tuning.returns == 0
+    robot.walk(10, version=0)
+    work(tuning)
+    assert tuning.returns == 1
+    assert tuning.latest.name == "000001"  # nothing new until the actor learns again
+    learned, base = tuning.trainer.porl.actor.state_dict(), tuning.base.actor.state_dict()
+    assert all((learned[name] == base[name]).all() for name in base)
+
+
+def test_bundles_say_how_often_the_policy_side_had_gone_back(tmp_path, config, base, robot):
+    tuning = make(tmp_path, config, base, recovery_steps=0)
+    robot.walk(80)
+    work(tuning)
+    robot.walk(10, version=1)
+    robot.walk(10, version=0)
+    work(tuning)
+    returns = [load_bundle(tmp_path / "bundles" / n).manifest.returns for n in names(tmp_path)]
+    assert returns == [0, 1]
+
+
+def test_an_earlier_version_that_is_gone_is_replaced_by_the_base(tuning, robot, tmp_path, caplog):
+    robot.walk(80)
+    work(tuning)
+    robot.walk(5, version=7)
+    robot.walk(5, version=6)
+    work(tuning)
+    assert tuning.returns == 1
+    assert "going on from the base policy" in caplog.text

@@ -1,0 +1,53 @@
+"""Tells the graph when the policy side goes back to an earlier policy, and the learner's link."""
+
+import json
+from collections.abc import Sequence
+
+from std_msgs.msg import String
+
+from porl_ros.errors import ConfigError
+from porl_ros.nodes import messages
+from porl_ros.nodes.base import PorlNode
+from porl_ros.nodes.learner_link import LearnerLink
+from porl_ros.policy.fallback import Fallback
+from porl_ros.policy.guard import GoBack, NoRegretGuard
+from porl_ros.policy.runtime import PolicyRuntime
+from porl_ros.replay import Chunk
+from porl_ros.replay.episodes import episodes, returns
+
+
+class NoRegret:
+    """One per policy node; executor's thread. What it knows of the past it learns from the store,
+    so that a restart forgets nothing."""
+
+    def __init__(
+        self, node: PorlNode, runtime: PolicyRuntime, link: LearnerLink, past: Sequence[Chunk]
+    ):
+        try:
+            guard = NoRegretGuard(node.value("false_alarms"))
+        except ValueError as error:
+            raise ConfigError(f"parameter false_alarms: {error}") from None
+        for episode in episodes(past):
+            guard.observe(episode.policy_version, episode.success)
+        self._node, self._link = node, link
+        self._fallback = Fallback(runtime, guard, returns(past))
+        self._returned = node.create_publisher(String, "policy/returned", messages.LATCHED)
+        link.returns = self._fallback.returns
+
+    def policy_changed(self) -> None:
+        """Another policy acts now."""
+        self._fallback.keep()
+
+    def episode_ended(self, version: int, success: bool) -> None:
+        """Take in an episode; when it was one too many, an earlier policy acts from now on."""
+        if verdict := self._fallback.episode_ended(version, success):
+            self._link.returns = self._fallback.returns
+            self._tell(verdict)
+
+    def _tell(self, verdict: GoBack) -> None:
+        self._node.get_logger().error(
+            f"back to policy version {verdict.version}: {verdict.reason}; the data are kept, and "
+            "the learner goes on from there"
+        )
+        content = verdict._asdict() | {"returns": self._fallback.returns}
+        self._returned.publish(String(data=json.dumps(content)))
