@@ -3,6 +3,7 @@
 from porl_ros.replay.errors import ReplayError
 from porl_ros.replay.memory import Batch, Episode, ReplayMemory
 from porl_ros.replay.reader import Chunk, ReplayReader, read_store
+from porl_ros.replay.retention import Retention
 from porl_ros.replay.schema import Actor, ReplaySchema, robot_schema
 from porl_ros.replay.writer import ReplayWriter
 
@@ -16,6 +17,7 @@ __all__ = [
     "ReplayReader",
     "ReplaySchema",
     "ReplayWriter",
+    "Retention",
     "read_store",
     "robot_schema",
 ]

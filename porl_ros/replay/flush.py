@@ -30,12 +30,14 @@ class Flusher:
         take: Callable[[], RowBuffer],
         interval: float,
         segment_rows: int,
+        sealed: Callable[[], object] = lambda: None,
     ):
         """Creates the first journal; raises OSError."""
         self.rows = self.finals = 0
         self.fault: str | None = None
         self._folder, self._identity, self._take = folder, identity, take
         self._interval, self._segment_rows = interval, segment_rows
+        self._sealed = sealed  # called after each seal, by the thread that seals
         self._journal = self._new_journal()
         self._full: JournalWriter | None = None  # complete, and sealed once rows follow it
         self._wake, self._progress = threading.Event(), threading.Condition()
@@ -119,3 +121,8 @@ class Flusher:
             seal_journal(self._folder, self._identity, first_row, newest, over)
         except Exception as error:  # noqa: BLE001  the journal has the rows; recovery seals them
             log.error("replay: run %s: not sealed: %s", self._identity.name, error)
+            return
+        try:
+            self._sealed()
+        except Exception as error:  # noqa: BLE001  more is kept than was wanted
+            log.error("replay: run %s: nothing dropped: %s", self._identity.name, error)

@@ -90,6 +90,8 @@ class Pruner:
 
     def plan(self) -> list[StoredSegment]:
         """What is over the limits now, in the order in which it would be dropped."""
+        if self._retention == Retention():
+            return []
         runs = [self._segments(run) for run in names_in(self._store / "writers" / self._robot)]
         total = sum(segment.bytes for run in runs for segment in run)
         oldest_first = heapq.merge(*(run[:-1] for run in runs), key=lambda s: s.sealed)

@@ -16,6 +16,7 @@ from porl_ros.replay.errors import RecordingStopped, RunExists, StoreNotWritable
 from porl_ros.replay.flush import Flusher
 from porl_ros.replay.layout import RunFolder, create_store, folder_lock, make_folder
 from porl_ros.replay.recovery import recover_robot, run_lock
+from porl_ros.replay.retention import Pruner, Retention
 from porl_ros.replay.schema import ReplaySchema, RunIdentity
 
 BUFFER_ROWS = 1 << 16  # may wait for the disk: a minute at 1 kHz; only touched pages take memory
@@ -46,9 +47,11 @@ class ReplayWriter:
         run: str | None = None,
         flush_interval: float = 0.1,
         segment_rows: int = 4096,
+        retention: Retention | None = None,
     ):
         """Open the store (created if missing), seal what this robot's crashed runs left open, and
-        begin a run. Blocks on the disk.
+        begin a run. Blocks on the disk. `retention`: what to keep of this robot, all of it if left
+        out; oldest segments are dropped after each seal, by the thread that seals.
 
         Raises InvalidName, StoreFormatError, NewerFormat, ContractMismatch, RunLocked (another
         writer has the run), RunExists (it was recorded before), StoreNotWritable.
@@ -69,7 +72,7 @@ class ReplayWriter:
         self._held = contextlib.ExitStack()
         try:
             create_store(store, schema)
-            self._begin(store, flush_interval, segment_rows)
+            self._begin(store, flush_interval, segment_rows, retention)
         except OSError as error:
             self._held.close()
             raise StoreNotWritable(
@@ -77,7 +80,9 @@ class ReplayWriter:
                 "that this user may write"
             ) from error
 
-    def _begin(self, store: Path, flush_interval: float, segment_rows: int) -> None:
+    def _begin(
+        self, store: Path, flush_interval: float, segment_rows: int, retention: Retention | None
+    ) -> None:
         robot = store / "writers" / self._identity.robot
         make_folder(robot)
         with folder_lock(robot):  # nobody recovers a run between its folder and its lock
@@ -91,8 +96,9 @@ class ReplayWriter:
             raise RunExists(
                 f"run: {self._folder.path} was recorded before; leave `run` out for a new one"
             )
+        pruner = Pruner(store, self._identity.robot, retention or Retention())
         self._flusher = Flusher(
-            self._folder, self._identity, self._swap, flush_interval, segment_rows
+            self._folder, self._identity, self._swap, flush_interval, segment_rows, pruner.apply
         )
 
     @property
