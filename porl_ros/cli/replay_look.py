@@ -212,7 +212,8 @@ def verify_store(store: Path) -> int:
             task = bar.add_task("checking", total=total)
             for folder, identity in runs:
                 found = check_run(folder, identity, lambda: bar.advance(task))
-                faults, notes = faults + found.faults, notes + found.notes
+                faults += found.faults + found.images
+                notes += found.notes
                 rows, segments = rows + found.rows, segments + found.segments
                 journals += len(found.journals)
     for note in notes:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from porl_ros.replay.errors import CorruptSegment, DamagedStore
+from porl_ros.replay.frames import is_whole
+from porl_ros.replay.images import sources_of
 from porl_ros.replay.layout import RunFolder, read_schema
 from porl_ros.replay.losses import LOST, Span, read_losses
 from porl_ros.replay.recovery import read_journal
@@ -33,6 +35,7 @@ class RunCheck:
     damaged: list[Path] = field(default_factory=list)  # what a repair sets aside
     gaps: list[Span] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    images: list[str] = field(default_factory=list)  # faults of images; their rows are sound
     notes: list[str] = field(default_factory=list)
 
 
@@ -82,6 +85,19 @@ def require_sound(folder: RunFolder, identity: RunIdentity) -> None:
         )
 
 
+def damaged_images(folder: RunFolder, identity: RunIdentity, records: Records) -> list[int]:
+    """Rows of which an image is there no more, or not as it was."""
+    if not identity.schema.images:
+        return []
+    sources = sources_of(folder, identity, records.first_row, len(records.rows))
+    return [
+        int(frame["row"])
+        for found, payload in sources
+        for index, frame in enumerate(found.frames)
+        if not is_whole(frame, payload(index))
+    ]
+
+
 class _RunChecker:
     """One look at one run, from its first row to its last."""
 
@@ -100,6 +116,7 @@ class _RunChecker:
             records = self._read(first_row, newest=first_row == sources[-1])
             if records:
                 self._place(records)
+                self._look_at_images(records)
             done()
         self._judge_gaps()
         self._look_around()
@@ -136,6 +153,14 @@ class _RunChecker:
         self._found.rows += max(0, records.next_row - max(self._row, records.first_row))
         self._row, self._final = max(self._row, records.next_row), records.next_final
 
+    def _look_at_images(self, records: Records) -> None:
+        rows = sorted(set(damaged_images(self._folder, self._identity, records)))
+        if rows:
+            self._found.images.append(
+                f"{self._identity.name}: images of {len(rows)} rows from {rows[0]} to {rows[-1]} "
+                "are damaged; restore them from a copy, or do without: readers leave them out"
+            )
+
     def _judge_gaps(self) -> None:
         known = read_losses(self._folder)
         for gap in self._found.gaps:
@@ -159,7 +184,8 @@ class _RunChecker:
             )
         known = {folder.segments, folder.journal, folder.lock, run / RETAINED, run / LOST}
         known |= {folder.segment(row) for row in folder.segment_rows()}
-        known |= {folder.wal(row) for row in folder.journal_rows()}
+        for row in folder.journal_rows():
+            known |= {folder.wal(row), folder.heap(row)}
         for place in (run, folder.segments, folder.journal):
             for path in sorted(set(place.iterdir() if place.is_dir() else ()) - known):
                 self._note(f"{path.relative_to(run)} {_explain(path)}")

@@ -8,15 +8,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
-
 from porl_ros.paths import require_empty_or_missing
-from porl_ros.replay.arrays import write_group
 from porl_ros.replay.blocks import read_blocks
-from porl_ros.replay.check import require_sound
+from porl_ros.replay.check import damaged_images, require_sound
+from porl_ros.replay.compact import write_compact
 from porl_ros.replay.errors import CorruptSegment, RunExists, StoreNotWritable
+from porl_ros.replay.frames import Payload, is_whole
+from porl_ros.replay.images import sources_of
 from porl_ros.replay.layout import (
-    ATTRIBUTE,
     RunFolder,
     create_store,
     make_folder,
@@ -25,13 +24,14 @@ from porl_ros.replay.layout import (
     sync_folder,
 )
 from porl_ros.replay.losses import read_losses, record_losses
+from porl_ros.replay.recovery import mark_truncated
 from porl_ros.replay.retention import record_retained, retained_row
-from porl_ros.replay.runs import Run, runs_of
+from porl_ros.replay.runs import Run, runs_of, sources_in
 from porl_ros.replay.schema import Records, ReplaySchema, RunIdentity
-from porl_ros.replay.segment import SegmentInfo, columns, load_segment, write_segment
+from porl_ros.replay.segment import load_segment, write_segment
 
 SEGMENT_ROWS = 65_536
-CHUNK_ROWS = 16_384  # that others read at once; enough to compress well
+EVERYTHING = 1 << 62  # rows: more than any run has
 
 Progress = Callable[[int], None]  # called with rows that are copied and proved
 
@@ -106,46 +106,43 @@ def _copy_run(source: Run, store: Path, segment_rows: int, progress: Progress) -
     if losses := read_losses(folder):
         record_losses(target, losses)
     rows = 0
-    for records in read_blocks(folder, identity, segment_rows):
-        write_segment(target, identity, records, write_compact)
+    for records, payload in _pieces(folder, identity, segment_rows):
+        write_segment(target, identity, records, write_compact, payload)
         _prove(target, identity, records)
         progress(len(records.rows))
         rows += len(records.rows)
     return rows
 
 
+def _pieces(
+    folder: RunFolder, identity: RunIdentity, size: int
+) -> Iterator[tuple[Records, Payload | None]]:
+    """What becomes a segment each, and its images: with images the segments there are, which are
+    as large as is good, and without the images that are damaged."""
+    if not identity.schema.images:
+        for records in read_blocks(folder, identity, size):
+            yield records, None
+        return
+    sources = sources_in(folder)
+    for records, payload in sources_of(folder, identity, min(sources, default=0), EVERYTHING):
+        whole = [i for i, frame in enumerate(records.frames) if is_whole(frame, payload(i))]
+        over = records.first_row == sources[-1]
+        kept = mark_truncated(records._replace(frames=records.frames[whole]), over)
+        yield kept, lambda index, payload=payload, whole=whole: payload(whole[index])
+
+
 def _prove(folder: RunFolder, identity: RunIdentity, records: Records) -> None:
     """Read back what was written. Raises CorruptSegment."""
     found = load_segment(folder, identity, records.first_row)
-    for part in ("rows", "finals"):
-        if getattr(found, part).tobytes() != getattr(records, part).tobytes():
-            raise CorruptSegment(
-                f"segment: {folder.segment(records.first_row)} reads back other {part} than were "
-                "written; this machine's disk or memory is faulty, make the copy elsewhere"
-            )
-
-
-def write_compact(path: Path, identity: RunIdentity, records: Records) -> None:
-    """A segment of the same arrays as any, each one shard of compressed chunks."""
-    import zarr  # here: half a second
-    from zarr.codecs import BloscCodec, Crc32cCodec
-
-    info = SegmentInfo.of(identity, records)
-    write_group(path, {ATTRIBUTE: info.model_dump(mode="json")})
-    group = zarr.open_group(path, mode="r+", zarr_format=3)
-    for spec, part, field in columns(identity.schema, info.rows, info.finals):
-        values = np.ascontiguousarray(getattr(records, part)[field])
-        chunk = max(1, min(len(values), CHUNK_ROWS))
-        shard = -(-max(1, len(values)) // chunk) * chunk
-        group.create_array(
-            spec.name,
-            data=values,
-            chunks=(chunk, *values.shape[1:]),
-            shards=(shard, *values.shape[1:]),
-            filters=None,
-            compressors=[BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"), Crc32cCodec()],
-            config={"write_empty_chunks": True},
-            chunk_key_encoding={"name": "default", "separator": "."},
-            dimension_names=spec.axes,
-            attributes=spec.attributes,
+    wrong = [
+        part
+        for part in ("rows", "finals")
+        if getattr(found, part).tobytes() != getattr(records, part).tobytes()
+    ]
+    if damaged_images(folder, identity, records):
+        wrong.append("images")
+    if wrong:
+        raise CorruptSegment(
+            f"segment: {folder.segment(records.first_row)} reads back other {' and '.join(wrong)} "
+            "than were written; this machine's disk or memory is faulty, make the copy elsewhere"
         )
