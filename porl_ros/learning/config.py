@@ -81,6 +81,13 @@ class PorlConfig(StrictModel):
     anchor_window: int = Field(
         40, ge=1, le=10_000, description="recent episodes that the fading looks at (m)"
     )
+    residual_scale: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description="above 0: the policy stays as it is and a correction of at most this, in units "
+        "of the action box, is learned on top of it",
+    )
     box_penalty: float = Field(
         0.1,
         ge=0,

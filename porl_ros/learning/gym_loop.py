@@ -9,7 +9,7 @@ import numpy as np
 from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.trainer import Progress, Stage, Trainer
 from porl_ros.policy.bundle import Manifest, save_bundle
-from porl_ros.policy.network import Actor, NumpyActor
+from porl_ros.policy.network import Actor
 from porl_ros.replay import Chunk, ReplaySchema
 
 
@@ -67,7 +67,7 @@ class GymFineTuning:
             observation = following
 
     def _act(self, observation: np.ndarray) -> np.ndarray:
-        mean = NumpyActor(self.trainer.porl.actor)(np.asarray(observation, np.float32))
+        mean = self.trainer.porl.actor.for_control()(np.asarray(observation, np.float32))
         noise = self._config.exploration_std * self._rng.standard_normal(
             len(mean), dtype=np.float32
         )

@@ -152,7 +152,8 @@ class Porl:
 
 def _adam(module: torch.nn.Module, rate: float) -> torch.optim.Adam:
     # The fused step costs a quarter of the default one at these sizes (measured).
-    return torch.optim.Adam(module.parameters(), rate, fused=True)
+    learned = [p for p in module.parameters() if p.requires_grad]  # a residual's base is frozen
+    return torch.optim.Adam(learned, rate, fused=True)
 
 
 def _step(optimiser: torch.optim.Optimizer, loss: Tensor, what: str) -> None:

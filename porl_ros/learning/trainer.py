@@ -15,6 +15,7 @@ from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.porl import Porl
 from porl_ros.learning.warmup import CriticWarmup
 from porl_ros.policy.network import Actor
+from porl_ros.policy.residual import ResidualActor
 from porl_ros.replay.memory import Episode, ReplayMemory
 from porl_ros.replay.reader import Chunk
 
@@ -51,9 +52,16 @@ class Progress(NamedTuple):
 class Trainer:
     """One fine-tuning run. One thread feeds and works; `progress` may be read by others."""
 
-    def __init__(self, actor: Actor, config: PorlConfig, seed: int, device="cpu", value_range=None):
+    def __init__(
+        self,
+        actor: Actor | ResidualActor,
+        config: PorlConfig,
+        seed: int,
+        device="cpu",
+        value_range=None,
+    ):
         self.config = config
-        self.porl = Porl(actor, config, seed, device, value_range)
+        self.porl = Porl(self._learned_form(actor), config, seed, device, value_range)
         self.memory = ReplayMemory(
             actor.observation_size, actor.action_size, config.memory_capacity, config.discount, seed
         )
@@ -116,9 +124,15 @@ class Trainer:
     def go_back(self, actor: Actor) -> None:
         """The policy side has let `actor` act again: learn on from there. Data and critics stay;
         the actor rests for `recovery_steps`, in which the critics see what it is worth."""
-        self.porl.restart_actor(actor)
+        self.porl.restart_actor(self._learned_form(actor))
         self._actor_rests_until = self.env_steps + self.config.recovery_steps
         self._recent.clear()
+
+    def _learned_form(self, actor: Actor | ResidualActor) -> Actor | ResidualActor:
+        """In residual mode the policy is frozen, and what is learned lies on top of it."""
+        if self.config.residual_scale == 0.0 or isinstance(actor, ResidualActor):
+            return actor
+        return ResidualActor(actor, self.config.residual_scale)
 
     @property
     def owed(self) -> int:

@@ -21,6 +21,7 @@ from safetensors.torch import save as save_tensors
 
 from porl_ros.errors import ContractMismatch, PorlError
 from porl_ros.policy.network import Actor, Width
+from porl_ros.policy.residual import ResidualActor
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.contract import contract_hash, first_difference
 from porl_ros.robot.observation import ObservationAssembler, action_names
@@ -31,6 +32,15 @@ MAX_FILE_BYTES = 256 * 2**20  # a policy that is larger is a mistake or an attac
 
 class BundleError(PorlError):
     """A bundle is missing, damaged, or not what it says it is."""
+
+
+class Residual(BaseModel):
+    """A bounded correction on top of the network that the manifest describes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    scale: FiniteFloat = Field(gt=0.0, le=2.0)
+    hidden: tuple[Width, ...] = Field(max_length=8)
 
 
 class Manifest(BaseModel):
@@ -48,6 +58,7 @@ class Manifest(BaseModel):
     observation_size: int = Field(gt=0, le=4096)
     action_size: int = Field(gt=0, le=256)
     hidden: tuple[Width, ...] = Field(max_length=8)
+    residual: Residual | None = None
     exploration_std: FiniteFloat = Field(ge=0.0, le=2.0)
     saturation: dict[str, float] = {}
     returns: NonNegativeInt = 0
@@ -61,15 +72,18 @@ class Manifest(BaseModel):
 class PolicyBundle:
     """A policy and its manifest, verified."""
 
-    def __init__(self, manifest: Manifest, actor: Actor, path: Path):
+    def __init__(self, manifest: Manifest, actor: Actor | ResidualActor, path: Path):
         self.manifest, self.actor, self.path = manifest, actor, path
 
 
-def save_bundle(path: Path, actor: Actor, contract: dict, *, made_by: str, **fields) -> Manifest:
+def save_bundle(
+    path: Path, actor: Actor | ResidualActor, contract: dict, *, made_by: str, **fields
+) -> Manifest:
     """Write a bundle to `path`, which must not exist; `fields` are those of the manifest.
 
-    Raises BundleError when there is something already, which is never overwritten, or when the
-    policy has diverged and could not be loaded again.
+    Raises BundleError when there is something already, which is never overwritten, when the policy
+    has diverged and could not be loaded again, or when it stands on a black box, which has no
+    weights to write.
     """
     if not all(torch.isfinite(tensor).all() for tensor in actor.state_dict().values()):
         raise BundleError(f"{path}: not written: the policy holds values that are not finite")
@@ -86,7 +100,7 @@ def save_bundle(path: Path, actor: Actor, contract: dict, *, made_by: str, **fie
         contract=contract,
         observation_size=actor.observation_size,
         action_size=actor.action_size,
-        hidden=actor.hidden,
+        **_architecture(actor, path),
         made_by=made_by,
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
         packages=_packages(),
@@ -145,6 +159,19 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def _architecture(actor: Actor | ResidualActor, path: Path) -> dict:
+    """The fields of the manifest from which the network can be built again."""
+    if isinstance(actor, Actor):
+        return {"hidden": actor.hidden}
+    if not isinstance(actor.base, Actor):
+        raise BundleError(
+            f"{path}: not written: it corrects a {type(actor.base).__name__}, whose weights are "
+            "not known; only corrections of our own networks can be bundled"
+        )
+    residual = Residual(scale=actor.scale, hidden=actor.hidden)
+    return {"hidden": actor.base.hidden, "residual": residual}
+
+
 def _read_manifest(path: Path) -> Manifest:
     if not path.is_dir():
         raise BundleError(
@@ -188,10 +215,12 @@ def _read_file(path: Path) -> bytes:
         raise BundleError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _build_actor(manifest: Manifest, weights: bytes, path: Path) -> Actor:
+def _build_actor(manifest: Manifest, weights: bytes, path: Path) -> Actor | ResidualActor:
     where = path / WEIGHTS
     with torch.device("meta"):  # sizes that the manifest only claims take no memory
         actor = Actor(manifest.observation_size, manifest.action_size, manifest.hidden)
+        if manifest.residual:
+            actor = ResidualActor(actor, manifest.residual.scale, manifest.residual.hidden)
     try:
         tensors = load_tensors(weights)
         actor.load_state_dict(tensors, assign=True)
@@ -202,8 +231,8 @@ def _build_actor(manifest: Manifest, weights: bytes, path: Path) -> Actor:
             raise BundleError(f"{where}: {name} is {tensor.dtype}, must be torch.float32")
         if not torch.isfinite(tensor).all():
             raise BundleError(f"{where}: {name} holds values that are not finite")
-    if not (actor.std > 0.0).all():
-        raise BundleError(f"{where}: std holds values that are not above 0")
+        if name.split(".")[-1] == "std" and not (tensor > 0.0).all():
+            raise BundleError(f"{where}: {name} holds values that are not above 0")
     return actor
 
 

@@ -44,6 +44,10 @@ class Actor(nn.Module):
         """(batch, observation_size) -> mean action (batch, action_size)."""
         return self.layers((observation - self.mean) / self.std)
 
+    def for_control(self) -> "NumpyActor":
+        """The same function for one observation, as it is now; see NumpyActor."""
+        return NumpyActor(self)
+
 
 class NumpyActor:
     """The same function for one observation without torch, for the control path.

@@ -7,7 +7,7 @@ import torch
 
 from porl_ros.errors import ConfigError
 from porl_ros.policy.bundle import PolicyBundle, load_bundle
-from porl_ros.policy.network import NumpyActor, TorchActor
+from porl_ros.policy.network import TorchActor
 from porl_ros.robot.config import RobotConfig
 
 
@@ -41,7 +41,7 @@ class PolicyRuntime:
         """Read, verify and warm up a bundle, without touching the one that acts."""
         bundle = load_bundle(path, self._config)
         on_gpu = self._device != "cpu"
-        infer = TorchActor(bundle.actor, self._device) if on_gpu else NumpyActor(bundle.actor)
+        infer = TorchActor(bundle.actor, self._device) if on_gpu else bundle.actor.for_control()
         infer(np.zeros(bundle.manifest.observation_size, np.float32))
         return bundle, infer
 

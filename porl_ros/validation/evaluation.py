@@ -12,7 +12,6 @@ import numpy as np
 from scipy.stats import binomtest
 
 from porl_ros.policy.bundle import load_bundle
-from porl_ros.policy.network import NumpyActor
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.loading import load_robot
 from porl_ros.simulation.env import RobotEnv
@@ -126,5 +125,5 @@ def _prepare(robot_config: str, variant: str | None) -> None:
 
 
 def _run(bundle: str, seeds: Iterable[int]) -> list[EpisodeOutcome]:
-    policy = NumpyActor(load_bundle(bundle, _config).actor)
+    policy = load_bundle(bundle, _config).actor.for_control()
     return [run_episode(_env, policy, seed) for seed in seeds]

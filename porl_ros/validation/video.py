@@ -56,11 +56,10 @@ def _film(config, variant: str, bundle: str, seed: int, title: str) -> list:
     import mujoco
 
     from porl_ros.policy.bundle import load_bundle
-    from porl_ros.policy.network import NumpyActor
     from porl_ros.simulation.env import RobotEnv
 
     env = RobotEnv(config, variant)
-    policy = NumpyActor(load_bundle(bundle, config).actor)
+    policy = load_bundle(bundle, config).actor.for_control()
     renderer = mujoco.Renderer(env.robot.model, height=SIZE[1], width=SIZE[0])
     observation, _ = env.reset(seed=seed)
     frames, ended, success = [], False, False

@@ -10,6 +10,7 @@ from made_rows import LENGTH, make_chunk, split
 from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.trainer import Stage, Trainer
 from porl_ros.policy.network import Actor
+from porl_ros.policy.residual import BlackBox, ResidualActor
 
 SMALL = {
     "presample_steps": 40,
@@ -249,3 +250,25 @@ def test_after_a_return_only_the_critics_learn_for_a_while():
         trainer.feed(part)
         trainer.work(1000)
     assert trainer.porl.actor_updates > before[1]
+
+
+@pytest.mark.parametrize("black_box", [False, True])
+def test_in_residual_mode_the_base_stays_and_the_correction_learns(black_box):
+    config = PorlConfig(**SMALL | {"residual_scale": 0.2})
+    torch.manual_seed(1)
+    base = Actor(3, 2, (16,))
+    policy = base
+    if black_box:
+        act = base.for_control()
+        box = BlackBox(lambda x: np.stack([act(row) for row in x]), np.zeros(3), np.ones(3), 2)
+        policy = ResidualActor(box, 0.2)
+    trainer = Trainer(policy, config, 0, value_range=(0.0, 1.0))
+    drive(trainer)
+    learned, observation = trainer.porl.actor, torch.randn(100, 3)
+    assert isinstance(learned, ResidualActor)
+    with torch.no_grad():
+        difference = learned(observation) - base(observation).clamp(-1, 1)
+    assert 0.0 < difference.abs().max() <= 0.2 + 1e-5
+    trainer.go_back(policy)
+    with torch.no_grad():
+        assert torch.allclose(trainer.porl.actor(observation), trainer.porl.base(observation))
