@@ -110,11 +110,13 @@ def write_chunk(group: Path, spec: ArraySpec, chunk: int, data: np.ndarray) -> N
     write_file(group / spec.key(chunk), data, CRC.pack(crc32c(0, data)))
 
 
-def write_file(path: Path, *parts: bytes | np.ndarray) -> None:
-    """Write a new file. Raises OSError."""
+def write_file(path: Path, *parts: bytes | np.ndarray, sync: bool = False) -> None:
+    """Write a new file, and fsync it if asked to. Raises OSError."""
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     try:
         write_all(descriptor, *parts)
+        if sync:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

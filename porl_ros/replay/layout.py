@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from porl_ros.replay.arrays import write_file
 from porl_ros.replay.errors import (
     ContractMismatch,
     InvalidName,
@@ -113,10 +114,8 @@ def make_folder(folder: Path) -> None:
 def replace_file(path: Path, text: str) -> None:
     """Write a file durably: whoever reads it finds the old text or the new one. Raises OSError."""
     temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    temporary.unlink(missing_ok=True)  # of one that was cut short
+    write_file(temporary, text.encode(), sync=True)
     temporary.rename(path)
     sync_folder(path.parent)
 

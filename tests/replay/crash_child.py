@@ -1,18 +1,33 @@
-"""A robot that records until it is killed, and tells its parent what was acknowledged."""
+"""A robot that records at a steady rate until it is ended, and tells what was acknowledged.
+
+    python crash_child.py STORE ROBOT SECONDS_PER_ROW FLUSH_INTERVAL SEGMENT_ROWS [ROWS]
+
+A line for each row: how many were logged, how many of them are acknowledged, and the time [ns].
+"""
 
 import os
 import sys
-import threading
+import time
 from pathlib import Path
 
 from replay_rows import SCHEMA, make_row
 
 from porl_ros.replay import ReplayWriter
 
+
+def main(
+    store: str, robot: str, period: float, flush_interval: float, segment_rows: int, rows: int
+):
+    with ReplayWriter(Path(store), SCHEMA, robot, None, flush_interval, segment_rows) as writer:
+        begun = time.monotonic()
+        while writer.rows < rows:
+            writer.log(**make_row(writer.rows))
+            line = b"%d %d %d\n" % (writer.rows, writer.acknowledged, time.monotonic_ns())
+            os.write(1, line)
+            time.sleep(max(0.0, begun + writer.rows * period - time.monotonic()))
+
+
 if __name__ == "__main__":
-    pause = threading.Event()
-    writer = ReplayWriter(Path(sys.argv[1]), SCHEMA, "arm", None, 0.01, 60)
-    while True:
-        writer.log(**make_row(writer.rows))
-        os.write(1, b"%d\n" % writer.acknowledged)
-        pause.wait(0.0005)
+    store, robot, period, flush_interval, segment_rows, *rows = sys.argv[1:]
+    limit = int(rows[0]) if rows else sys.maxsize
+    main(store, robot, float(period), float(flush_interval), int(segment_rows), limit)
