@@ -21,13 +21,13 @@ class Line(NamedTuple):
 class Robot:
     """A process that records; ended when the block is left."""
 
-    def __init__(self, store: Path, robot: str = "arm", *options: float):
-        """`options`: what the child takes after the robot's name."""
+    def __init__(self, store: Path, robot: str, *options: float, silent: bool = False):
+        """`options`: what the child takes after the robot's name. `silent`: nobody listens to it."""
         path = os.pathsep.join([str(ROOT), str(CHILD.parent)])
         self.lines: list[Line] = []
         self.process = subprocess.Popen(
             [sys.executable, str(CHILD), str(store), robot, *map(str, options)],
-            stdout=subprocess.PIPE,
+            stdout=subprocess.DEVNULL if silent else subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": path},
         )
 
@@ -59,4 +59,5 @@ class Robot:
     def __exit__(self, *_: object) -> None:
         self.process.kill()
         self.process.wait()
-        self.process.stdout.close()
+        if self.process.stdout:
+            self.process.stdout.close()
