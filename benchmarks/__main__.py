@@ -1,18 +1,31 @@
-"""`make bench`: what takes a minute. `python -m benchmarks NAME` runs one, `demo` the long one."""
+"""`make bench`: what takes a few minutes. `python -m benchmarks NAME [options]` runs one.
+
+demo and finetuning are the long ones; finetuning has options, see its --help.
+"""
 
 import sys
 from importlib import import_module
 
-SHORT = ("lockstep",)
-NAMES = (*SHORT, "demo")
+MODULES = {
+    "lockstep": "benchmarks.lockstep",
+    "demo": "benchmarks.demo",
+    "finetuning": "benchmarks.finetuning.command",
+}
+SHORT = (["lockstep"], ["finetuning", "--slice"])
 
 
 def main() -> None:
-    """Run the benchmarks named on the command line, or the short ones."""
-    for name in sys.argv[1:] or SHORT:
-        if name not in NAMES:
-            raise SystemExit(f"no benchmark '{name}': choose from {', '.join(NAMES)}")
-        import_module(f"benchmarks.{name}").main()
+    """Run the benchmark named on the command line, with its options, or the short ones."""
+    program = sys.argv[0]
+    for name, *options in [sys.argv[1:]] if sys.argv[1:] else SHORT:
+        if name not in MODULES:
+            raise SystemExit(f"no benchmark '{name}': choose from {', '.join(MODULES)}")
+        sys.argv = [f"{program} {name}", *options]
+        try:
+            import_module(MODULES[name]).main()
+        except SystemExit as end:
+            if end.code:
+                raise
 
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ def machine() -> dict:
     return {"cpu": model, "cores": os.cpu_count(), "python": platform.python_version()}
 
 
-def write_results(name: str, results: dict) -> Path:
+def write_results(name: str, results: dict, folder: Path = RESULTS) -> Path:
     """Write `results` with the machine and the time; returns the file."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    path = RESULTS / f"{name}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
     when = datetime.now(UTC).isoformat(timespec="seconds")
     content = {"benchmark": name, "when": when, "machine": machine(), **results}
     path.write_text(json.dumps(content, indent=1) + "\n")
