@@ -12,6 +12,7 @@ __all__ = [
     "RecordingStopped",
     "ReplayError",
     "RunExists",
+    "RowsGone",
     "RunLocked",
     "StoreFormatError",
     "StoreMissing",
@@ -50,6 +51,10 @@ class ContractMismatch(ReplayError, errors.ContractMismatch):
 
 class RunLocked(ReplayError):
     """Another writer holds this run."""
+
+
+class RowsGone(ReplayError):
+    """Rows that a learner had before are not in the store any more, or are others."""
 
 
 class RunExists(ReplayError):

@@ -159,7 +159,7 @@ def test_the_ring_keeps_the_newest(capacity):
         memory.extend(make_chunk(first, 5, "left/a"))
         memory.extend(make_chunk(first, 5, "right/a"))
         assert memory.size <= capacity
-        ready = int(np.count_nonzero(memory._flags & 1))
+        ready = int(np.count_nonzero(memory._ring.flags & 1))
         assert memory.size == ready
         if memory.size:
             batch = memory.sample(20, success_share=0.5)
