@@ -121,34 +121,12 @@ class ReplayMemory:
         return [episode for episode, _, _ in finished]
 
     def _mark(self, addresses: np.ndarray, rewards: np.ndarray, success: bool) -> None:
-<<<<<<< HEAD
         alive = self._ring.alive(addresses)
         slots = alive % self.capacity
         returns = discounted_to_go(rewards, self.discount)
         self._ring.slots["mc_return"][slots] = returns[len(addresses) - len(alive) :]
         self._ring.flags[slots] |= FINISHED | (SUCCESS if success else 0)
         self._sampler.changed()
-=======
-        alive = self._alive(addresses)
-        slots = addresses[alive] % self.capacity
-        self._scalars[slots, 2] = discounted_to_go(rewards, self.discount)[alive]
-        self._flags[slots] |= FINISHED | (SUCCESS if success else 0)
-        self._listed.clear()
-
-    @property
-    def finished(self) -> int:
-        """Episodes completed so far."""
-        return sum(self._completed.values())
-
-    # Holding out: episodes that are not learned from for now, to judge critics by
-
-    def _hold_out(self, addresses: np.ndarray) -> None:
-        addresses = addresses[self._alive(addresses)]
-        slots = addresses % self.capacity
-        self._held.append((addresses, self._flags[slots]))
-        self._flags[slots] = 0
-        self.size -= len(slots)
->>>>>>> 355e8d53215c6423494eeb607c9b36bcf7be9a41
 
     def held_out(self) -> Batch:
         """Every transition that is held out, in order; (0, ...) if there is none."""
