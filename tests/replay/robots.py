@@ -22,7 +22,7 @@ class Robot:
     """A process that records; ended when the block is left."""
 
     def __init__(self, store: Path, robot: str, *options: float, silent: bool = False):
-        """`options`: what the child takes after the robot's name. `silent`: nobody listens to it."""
+        """`options`: what the child takes after the robot's name. `silent`: unheard."""
         path = os.pathsep.join([str(ROOT), str(CHILD.parent)])
         self.lines: list[Line] = []
         self.process = subprocess.Popen(

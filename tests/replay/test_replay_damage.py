@@ -1,21 +1,26 @@
-"""Damaged, missing and foreign files: a named error or a defined recovery, never a wrong row."""
+"""Damaged, missing and foreign files: a named error or a defined recovery, never a wrong row.
+
+PORL_REPLAY_DAMAGES=3000 pytest tests/replay/test_replay_damage.py -s     # the long form
+"""
 
 import os
 import shutil
 from pathlib import Path
 
+import image_rows
 import numpy as np
 import pytest
+from harm import CASES, damage, files_of, harm
 from replay_rows import SCHEMA, check_rows, log_rows
 
 from porl_ros.replay import ReplayReader, ReplayWriter, read_store
 from porl_ros.replay.errors import ReplayError
+from porl_ros.replay.images import read_images
 from porl_ros.replay.journal import JournalWriter
 from porl_ros.replay.layout import RunFolder
 from porl_ros.replay.recovery import run_lock, seal_journal
 from porl_ros.replay.schema import Records, RunIdentity
 
-CASES = int(os.environ.get("PORL_REPLAY_DAMAGES", "150"))
 IDENTITY = RunIdentity(SCHEMA, "arm", "one")
 ROWS = 75  # two segments of 30 and a journal of three blocks of 5
 
@@ -36,32 +41,6 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy
 
 
-def files_of(store: Path) -> list[Path]:
-    return sorted(path for path in store.rglob("*") if path.is_file())
-
-
-def damage(path: Path, random: np.random.Generator) -> str:
-    """Do one kind of harm to a file; which."""
-    data = bytearray(path.read_bytes())
-    kind = str(random.choice(["flip", "truncate", "zero", "remove", "extend", "swap"]))
-    at = int(random.integers(max(1, len(data))))
-    if kind == "remove":
-        path.unlink()
-        return kind
-    if kind == "flip" and data:
-        data[at] ^= 1 << int(random.integers(8))
-    elif kind == "truncate":
-        del data[at:]
-    elif kind == "zero":
-        data[at : at + 64] = bytes(len(data[at : at + 64]))
-    elif kind == "extend":
-        data += random.bytes(40)
-    else:
-        data[:at] = data[len(data) - at :]
-    path.write_bytes(data)
-    return kind
-
-
 def read_or_error(store: Path) -> int:
     """How many rows are readable, all of them right; none with a named error."""
     try:
@@ -70,6 +49,7 @@ def read_or_error(store: Path) -> int:
         return 0
 
 
+@pytest.mark.timeout(0)
 def test_damage_is_never_read_as_rows(crashed):
     random = np.random.default_rng(1)
     # Journals and descriptions are few among the files: draw them as often as the arrays
@@ -77,22 +57,62 @@ def test_damage_is_never_read_as_rows(crashed):
     readable = []
     for case in range(CASES):
         group = groups[case % len(groups)]
-        path = group[int(random.integers(len(group)))]
-        intact = path.read_bytes()
-        damage(path, random)
-        readable.append(read_or_error(crashed))
-        path.write_bytes(intact)
+        with damage(group[int(random.integers(len(group)))], random):
+            readable.append(read_or_error(crashed))
     assert check_rows(read_store(crashed)) == ROWS
     assert 0 < np.mean(readable) < ROWS
+    print(f"{CASES} damages, {np.mean(readable) / ROWS:.0%} of the rows still read, none wrong")
 
 
+@pytest.fixture(scope="module")
+def with_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, of a robot with cameras."""
+    store = tmp_path_factory.mktemp("images") / "store"
+    with ReplayWriter(store, image_rows.SCHEMA, "arm", "one", 60.0, 30) as writer:
+        for _ in range(ROWS // 5):
+            image_rows.log_with_images(writer, 5)
+            writer.flush()
+        writer._flusher._sealer.submit(int).result()
+        return shutil.copytree(store, store.with_name("copy"))
+
+
+@pytest.mark.timeout(0)
+def test_damage_is_never_read_as_images(with_images):
+    random = np.random.default_rng(4)
+    files = files_of(with_images)
+    groups = [list(with_images.rglob("*.wal")), list(with_images.rglob("*.img")), files]
+    groups.append([path for path in files if "images" in path.parts])
+    readable = []
+    for case in range(CASES // 2):
+        group = groups[case % len(groups)]
+        with damage(group[int(random.integers(len(group)))], random):
+            readable.append(images_or_error(with_images))
+    assert images_or_error(with_images) == ROWS
+    assert 0 < np.mean(readable) < ROWS
+    print(f"{CASES // 2} damages, {np.mean(readable) / ROWS:.0%} of images still read, none wrong")
+
+
+def images_or_error(store: Path) -> int:
+    """How many images of one camera are readable, all of both right; none with a named error."""
+    try:
+        check_rows(read_store(store), cut=True)
+        found = {name: read_images(store, "arm/one", 0, ROWS, name) for name in image_rows.STREAMS}
+    except ReplayError:
+        return 0
+    for name, images in found.items():
+        for row, image in zip(images.rows.tolist(), images.images, strict=True):
+            assert np.array_equal(image, image_rows.expected_image(name, row))
+    return len(found["wrist"].rows)
+
+
+@pytest.mark.slow
 def test_a_writer_recovers_around_damage(crashed, tmp_path):
     random = np.random.default_rng(2)
     for case in range(max(20, CASES // 10)):
         store = tmp_path / str(case)
         shutil.copytree(crashed, store)
         files = files_of(store) if case % 2 else list(store.rglob("*.wal"))
-        damage(files[int(random.integers(len(files)))], random)
+        harm(files[int(random.integers(len(files)))], random)
         before = read_or_error(store)
         try:
             with ReplayWriter(store, SCHEMA, "arm", "two") as writer:
