@@ -188,7 +188,7 @@ class TwistDecoder(CartesianDecoder):
 
 
 def _split(action: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return np.concatenate([action[:3], action[6:]]), action[3:6]
+    return np.concatenate([action[:3], action[6:]]), action[3:6].astype(np.float64)  # for mink
 
 
 def _difference(rotation: mink.SO3, reference: mink.SO3) -> np.ndarray:

@@ -55,7 +55,8 @@ class Controller:
         self.steps = 0
         self._values: dict[str, np.ndarray] = {}
         self._begin: dict[str, np.ndarray] = {}
-        self._measured = np.zeros(len(config.command_joints))
+        self._measured = np.zeros(len(config.command_joints))  # the last that was finite
+        self._blind = False  # the present reading is not
         self._motion = Motion.standing(self._measured)
         self._last_action = np.zeros(self.decoder.size, np.float32)
 
@@ -82,9 +83,8 @@ class Controller:
         self.assembler.reset()
         self._last_action = np.zeros(self.decoder.size, np.float32)
         self._measure(samples)
-        if not np.isfinite(self._measured).all():
-            read = ", ".join(map(str, self._measured))
-            raise PorlError(f"an episode cannot begin: joints are measured at {read}; check them")
+        if self._blind:
+            raise PorlError("an episode cannot begin: a joint is not measured at a finite position")
         self._motion = Motion.standing(self._measured)
         self.decoder.reset(self._measured)
         observation = self._assemble()
@@ -94,10 +94,11 @@ class Controller:
     def act(self, action: np.ndarray) -> Act:
         """Decode and limit an action of shape (m,); values outside [-1, 1] are clipped.
 
-        What is no action (not finite, of another size, no numbers) is answered by holding.
+        What is no action (not finite, of another size, no numbers) is answered by holding, and so
+        is every action while a joint is not measured at a finite position.
         """
         requested = numbers(action, self.decoder.size, np.float32)
-        if requested is None:
+        if requested is None or self._blind:
             filtered = self._filter.ramp_down(self._motion)
             return self._carry_out(filtered._replace(interventions=(Limit.INVALID,)))
         command = self.decoder.decode(_boxed(requested), self._measured, self._motion.position)
@@ -139,8 +140,11 @@ class Controller:
             for source, sample in samples.items()
             for field, value in sample.values.items()
         }
-        self._measured = np.array([self._values[key][i] for key, i in self._joint_index])
-        arm = self._measured[: len(self.kinematics.joints)]
+        joints = np.array([self._values[key][i] for key, i in self._joint_index])
+        self._blind = not np.isfinite(joints).all()
+        if not self._blind:
+            self._measured = joints
+        arm = joints[: len(self.kinematics.joints)]
         self._values["tool.position"] = self.kinematics.tool_position(arm)
 
     def _assemble(self) -> np.ndarray:

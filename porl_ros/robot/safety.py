@@ -28,7 +28,7 @@ from porl_ros.robot.workspace import Workspace
 # A command that exceeds a limit by less was meant to be on it, rad (or m).
 ROUNDING = 1e-12
 # How often the way between braking and the command is halved to find what the workspace allows.
-HALVINGS = 4
+HALVINGS = 3
 
 
 class Limit(StrEnum):
@@ -154,8 +154,8 @@ class SafetyFilter:
             middle, jerk, speed = last + motion.change, self._jerk, self._velocity
             stages.append((Limit.JERK, step := clip(step, middle - jerk, middle + jerk)))
             stages.append((Limit.VELOCITY, step := clip(step, -speed, speed)))
-        stages.append((Limit.DEVIATION, step := clip(step, -near, far)))
         stages.append((Limit.POSITION, step := clip(step, -down, up)))
+        stages.append((Limit.DEVIATION, step := clip(step, -near, far)))
         stages.append((Limit.ACCELERATION, clip(step, last - most, last + most)))
         return stages
 
@@ -165,18 +165,21 @@ class SafetyFilter:
         Braking is inside: the step before was sent because of that. And what lies between braking
         and `step` is within every other limit, because both are.
         """
-        if self._stops_inside(step, motion):
+        arm, workspace = self._arm, self._workspace
+        here = motion.position[arm]
+        if workspace.stops_well_inside(step[arm], here):
+            return step
+        allowed = workspace.allowed(here)
+        if workspace.stops_inside(step[arm], here, allowed):
             return step
         safe = braked(motion.step, self._acceleration)
         wish, share, width = step - safe, 0.0, 0.5
         for _ in range(HALVINGS):
-            if self._stops_inside(safe + (share + width) * wish, motion):
+            tried = safe[arm] + (share + width) * wish[arm]
+            if workspace.stops_inside(tried, here, allowed):
                 share += width
             width /= 2.0
         return safe + share * wish
-
-    def _stops_inside(self, step: np.ndarray, motion: Motion) -> bool:
-        return self._workspace.stops_inside(step[self._arm], motion.position[self._arm])
 
 
 def numbers(values: object, size: int, dtype: type = np.float64) -> np.ndarray | None:

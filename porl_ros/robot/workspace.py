@@ -22,24 +22,25 @@ class Workspace:
         self._lower, self._upper = np.array(box.lower), np.array(box.upper)
         self._kinematics, self._acceleration = kinematics, acceleration
 
-    def stops_inside(self, step: np.ndarray, position: np.ndarray) -> bool:
-        """Whether the tool is in the box after a `step` of the arm's joints and until they stand.
+    def stops_well_inside(self, step: np.ndarray, position: np.ndarray) -> bool:
+        """Whether no side is near enough to matter when the arm's joints make `step` and brake.
 
-        Where it was outside already: whether it gets no further out on the way.
+        Quick, and never wrongly true: no joint moves the tool by more than its reach.
         """
-        there = position + step
-        outside, rest = self.outside(there), way(step, self._acceleration)
-        # No joint moves the tool by more than its reach: far from the sides that is all to see.
-        if outside <= -float(self._kinematics.reach @ np.abs(rest)):
-            return True
-        allowed = max(self.outside(position), TOLERANCE)
-        if outside > allowed:
+        rest = np.abs(way(step, self._acceleration))
+        return self.outside(position + step) <= -float(self._kinematics.reach @ rest)
+
+    def stops_inside(self, step: np.ndarray, position: np.ndarray, allowed: float) -> bool:
+        """Whether the tool gets no more than `allowed` out of the box on the way to standing."""
+        there, a = position + step, self._acceleration
+        if self.outside(there) > allowed:
             return False
-        steps = int((np.abs(step) / self._acceleration).max())
-        return all(
-            self.outside(there + way(step, self._acceleration, k)) <= allowed
-            for k in _spread(steps)
-        )
+        points = _spread(int((np.abs(step) / a).max()))
+        return all(self.outside(there + way(step, a, k)) <= allowed for k in points)
+
+    def allowed(self, position: np.ndarray) -> float:
+        """How far out of the box the tool may be from here on, m: where it is out, no further."""
+        return max(self.outside(position), TOLERANCE)
 
     def outside(self, joints: np.ndarray) -> float:
         """How far the tool is out of the box, m; negative: how far it is from the nearest side."""

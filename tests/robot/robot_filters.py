@@ -1,6 +1,7 @@
 """Filters of robots with all sorts of limits, and what their limits are, read from the contract."""
 
 import os
+from typing import NamedTuple
 
 import numpy as np
 from robot_files import make_robot
@@ -38,36 +39,62 @@ class Bounds:
         return max(0.0, *(lower - tool), *(tool - upper))
 
 
-def limited_robot(rate: float = 10.0, **limits: float | None) -> RobotConfig:
-    """The shipped robot at another rate, with other limits of every joint."""
-    joints = load_robot("ur5e_insert").safety.joints
-    return make_robot(
-        control_rate=rate,
-        safety={"joints": {name: limit.model_dump() | limits for name, limit in joints.items()}},
-    )
+def limited_robot(rate: float = 10.0, walls: bool = True, **limits: float | None) -> RobotConfig:
+    """The shipped robot at another rate, with other limits of every joint, perhaps no workspace."""
+    shipped = load_robot("ur5e_insert").safety
+    box = shipped.workspace.model_dump() if walls else {"lower": [-9.0] * 3, "upper": [9.0] * 3}
+    joints = {name: limit.model_dump() | limits for name, limit in shipped.joints.items()}
+    return make_robot(control_rate=rate, safety={"joints": joints, "workspace": box})
 
 
-ROBOTS = [
+IN_A_BOX = [
     load_robot("ur5e_insert"),
     limited_robot(acceleration=2.0),
     limited_robot(rate=100.0, velocity=1.5),
     limited_robot(rate=100.0, acceleration=1.0, deviation=0.02),
     limited_robot(rate=500.0, velocity=3.0),
     limited_robot(rate=125.0, acceleration=4.0, jerk=40.0),
-    limited_robot(rate=10.0, acceleration=5.0, jerk=20.0, deviation=None),
     limited_robot(rate=20.0, acceleration=None, deviation=None, velocity=0.3),
 ]
-FILTERED = [
-    (SafetyFilter(robot, ArmKinematics(robot.kinematics)), Bounds(robot)) for robot in ROBOTS
+# Where only the joints' own limits are near.
+IN_THE_OPEN = [
+    limited_robot(rate=10.0, walls=False, velocity=2.0, acceleration=3.0),
+    limited_robot(rate=30.0, walls=False, velocity=3.0, acceleration=8.0, deviation=None),
+    limited_robot(rate=10.0, walls=False, velocity=2.0, acceleration=5.0, jerk=20.0, deviation=0.5),
 ]
 
 
-def starts() -> list[np.ndarray]:
-    """Joints with the tool somewhere in the workspace, some of them near its sides."""
-    rng, (lower, upper) = np.random.default_rng(0), FILTERED[0][1].box
+def places_in_a_box() -> list[np.ndarray]:
+    """Joints with the tool somewhere in the workspace, half of them near its sides."""
+    rng, bounds = np.random.default_rng(0), Bounds(IN_A_BOX[0])
+    lower, upper = bounds.box
     places = [rng.uniform(lower, upper) for _ in range(12)]
     places += [np.where(rng.random(3) < 0.5, lower + 0.003, upper - 0.003) for _ in range(12)]
-    return [joints for place in places if FILTERED[0][1].outside(joints := joints_at(place)) == 0.0]
+    return [joints for place in places if bounds.outside(joints := joints_at(place)) == 0.0]
 
 
-STARTS = starts()
+def places_in_the_open() -> list[np.ndarray]:
+    """Joints anywhere, most of them a short way from a limit."""
+    rng, bounds = np.random.default_rng(0), Bounds(IN_THE_OPEN[0])
+    shares = rng.beta(0.3, 0.3, (24, 6))
+    return list(bounds.lower + shares * (bounds.upper - bounds.lower))
+
+
+class Situation(NamedTuple):
+    """A filter, what its limits are, and where the robot stands."""
+
+    safety: SafetyFilter
+    bounds: Bounds
+    start: np.ndarray
+
+
+def situations(robots: list[RobotConfig], places: list[np.ndarray]) -> list[Situation]:
+    """Every robot at every place."""
+    filters = [
+        (SafetyFilter(robot, ArmKinematics(robot.kinematics)), Bounds(robot)) for robot in robots
+    ]
+    return [Situation(*one, place) for one in filters for place in places]
+
+
+PLACES = places_in_a_box()
+SITUATIONS = situations(IN_A_BOX, PLACES) + situations(IN_THE_OPEN, places_in_the_open())

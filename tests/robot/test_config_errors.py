@@ -4,6 +4,7 @@ import pytest
 from robot_files import REMOVED, write_robot
 
 from porl_ros.errors import ConfigError
+from porl_ros.paths import resolve_robot_config
 from porl_ros.robot.loading import load_robot
 from porl_ros.simulation.robot import SimulatedRobot
 
@@ -29,6 +30,10 @@ WRONG = [
     ("kinematics.home.2", NAN, "kinematics.home[2]", "nan", "finite number"),
     ("episode.horizon", 0, "episode.horizon", "0", "greater than 0"),
     ("safety.joints.elbow_joint", LIMITS, "safety.joints.elbow_joint", "2.0", "be under upper"),
+    ("safety.joints.elbow_joint.acceleration", REMOVED, "joint.acceleration", "not given", "is r"),
+    ("safety.joints.elbow_joint.deviation", REMOVED, "joint.deviation", "not given", "is required"),
+    ("safety.joints.elbow_joint.acceleration", 0.0, "joint.acceleration", "0.0", "greater than 0"),
+    ("safety.joints.elbow_joint.jerk", -1.0, "elbow_joint.jerk", "-1.0", "greater than 0"),
     ("safety.workspace.lower", [0.9, 0, 0], "safety.workspace: x", "0.9", "must be under upper"),
     ("action.gripper", GRIPPER | {"lower": 1.0}, "action.gripper", "1.0", "must be under upper"),
     ("observation.sources.1.name", "arm", "names of sources", "arm", "rename or remove"),
@@ -86,6 +91,30 @@ def test_a_scene_that_does_not_fit_is_refused(tmp_path, key, value, named, shown
         SimulatedRobot(robot)
     message = str(caught.value)
     assert all(part in message for part in (named, shown, remedy)), message
+
+
+@pytest.mark.parametrize("limit", ["acceleration", "deviation"])
+def test_a_physical_robot_without_a_limit_is_refused(tmp_path, limit):
+    path = write_robot(tmp_path / "robot.yaml", f"safety.joints.elbow_joint.{limit}", None)
+    assert not load_robot(path).physical  # a simulation may be without
+    path.write_text(path.read_text().replace("physical: false", "physical: true"))
+    named = rf"safety\.joints\.elbow_joint\.{limit} = null: a physical robot must have .*set it"
+    with pytest.raises(ConfigError, match=named):
+        load_robot(path)
+
+
+@pytest.mark.parametrize("name", ["ur5e_insert", "ur5e_lift"])
+def test_the_shipped_robots_have_every_limit_that_a_physical_one_needs(tmp_path, name):
+    shipped = resolve_robot_config(name).read_text()
+    path = tmp_path / "robot.yaml"
+    path.write_text(
+        shipped.replace("physical: false", "").replace("\nname:", "\nphysical: true\nname:")
+    )
+    physical = load_robot(path)
+    assert physical.physical
+    assert (
+        physical.contract_hash == load_robot(name).contract_hash
+    )  # policies go from one to the other
 
 
 def test_joints_must_be_in_the_arm_model(tmp_path):

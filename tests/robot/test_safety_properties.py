@@ -6,7 +6,7 @@
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from robot_filters import CASES, EPSILON, FILTERED, STARTS
+from robot_filters import CASES, EPSILON, SITUATIONS
 
 from porl_ros.robot.safety import Limit, Motion
 from porl_ros.robot.workspace import TOLERANCE
@@ -25,6 +25,7 @@ ASKED = {
     "push": lambda m, b, v: m.position + np.sign(v) * 5.0,
     "fast": lambda m, b, v: m.position + 1.5 * b.velocity * v,
     "turn back": lambda m, b, v: m.position - 3.0 * m.step * np.abs(v),
+    "ease": lambda m, b, v: m.position + m.step + 0.9 * np.minimum(b.acceleration, 0.1) * v,
     "go on": lambda m, b, v: m.position + m.step * (1.0 + 0.1 * v),
     "to a limit": lambda m, b, v: np.where(v > 0, b.upper, b.lower),
     "huge": lambda m, b, v: 1e308 * np.sign(v),
@@ -34,7 +35,8 @@ ASKED = {
 moves = st.lists(
     st.tuples(st.sampled_from([*ASKED]), six, st.integers(1, 8)) | anything, min_size=1, max_size=8
 )
-case = given(which=st.sampled_from(FILTERED), start=st.sampled_from(STARTS), moves=moves)
+anywhere = st.sampled_from(SITUATIONS)
+case = given(situation=anywhere, moves=moves)
 quick = settings(max_examples=CASES, deadline=None)
 
 
@@ -85,16 +87,16 @@ def within(bounds, start, before, after) -> None:
 
 @case
 @quick
-def test_all_limits_hold_together_for_any_sequence(which, start, moves):
-    safety, bounds = which
+def test_all_limits_hold_together_for_any_sequence(situation, moves):
+    safety, bounds, start = situation
     for before, answer in run(safety, bounds, start, moves):
         within(bounds, start, before, answer.motion)
 
 
 @case
 @quick
-def test_what_is_not_reported_is_not_changed_and_keeps_the_jerk(which, start, moves):
-    safety, bounds = which
+def test_what_is_not_reported_is_not_changed_and_keeps_the_jerk(situation, moves):
+    safety, bounds, start = situation
     for before, answer in run(safety, bounds, start, moves):
         if answer.interventions == (Limit.INVALID,) or answer.asked is before.position:  # braking
             continue
@@ -107,8 +109,8 @@ def test_what_is_not_reported_is_not_changed_and_keeps_the_jerk(which, start, mo
 
 @case
 @quick
-def test_a_blocked_robot_is_not_left_behind(which, start, moves):
-    safety, bounds = which
+def test_a_blocked_robot_is_not_left_behind(situation, moves):
+    safety, bounds, start = situation
     stuck = start.copy()
     for before, answer in run(safety, bounds, start, moves, lambda motion: stuck):
         within(bounds, start, before, answer.motion)
@@ -116,33 +118,32 @@ def test_a_blocked_robot_is_not_left_behind(which, start, moves):
 
 
 @given(
-    which=st.sampled_from(FILTERED),
-    start=st.sampled_from(STARTS),
+    situation=anywhere,
     moves=moves,
     readings=st.lists(anything | six, min_size=1, max_size=8),
 )
 @quick
-def test_no_reading_of_the_joints_breaks_a_limit(which, start, moves, readings):
-    safety, bounds = which
+def test_no_reading_of_the_joints_breaks_a_limit(situation, moves, readings):
+    safety, bounds, start = situation
     steps = iter(range(10_000))
     measure = lambda motion: readings[next(steps) % len(readings)]  # noqa: E731
     for before, answer in run(safety, bounds, start, moves, measure):
         within(bounds, start, before, answer.motion)
 
 
-@given(which=st.sampled_from(FILTERED), share=six, moves=moves)
+@given(situation=anywhere, share=six, moves=moves)
 @quick
-def test_from_outside_of_the_workspace_it_never_gets_further_out(which, share, moves):
-    safety, bounds = which
+def test_from_outside_of_the_workspace_it_never_gets_further_out(situation, share, moves):
+    safety, bounds, _ = situation
     start = bounds.lower + (share + 1.0) / 2.0 * (bounds.upper - bounds.lower)
     for before, answer in run(safety, bounds, start, moves):
         within(bounds, start, before, answer.motion)
 
 
-@given(which=st.sampled_from(FILTERED), share=six, moves=moves)
+@given(situation=anywhere, share=six, moves=moves)
 @quick
-def test_from_outside_of_a_joint_limit_it_never_gets_further_out(which, share, moves):
-    safety, bounds = which
+def test_from_outside_of_a_joint_limit_it_never_gets_further_out(situation, share, moves):
+    safety, bounds, _ = situation
     start = (bounds.lower + bounds.upper) / 2 + share * (bounds.upper - bounds.lower)
     for before, answer in run(safety, bounds, start, moves):
         sent, last = answer.command, before.position
