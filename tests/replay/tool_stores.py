@@ -3,12 +3,14 @@
 import contextlib
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 from replay_rows import SCHEMA, log_rows
 
 from porl_ros.replay import ReplaySchema, ReplayWriter
@@ -64,6 +66,19 @@ def read_only_copy(store: Path, change: Callable[[Path], None]) -> Iterator[Path
             os.seteuid(user)
             for path in [Path(folder), copy, *copy.rglob("*")]:
                 path.chmod(0o755)
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A real disk that is soon full, mounted at `folder`; needs root, else the test is skipped."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
