@@ -19,6 +19,7 @@ from tool_stores import (
     run_of,
     same,
     segment,
+    small_disk,
 )
 
 from porl_ros.errors import PorlError
