@@ -56,6 +56,18 @@ class PorlConfig(StrictModel):
         le=1,
         description="share of each batch from successful episodes: rare ones do not drown (m)",
     )
+    recent_share: float = Field(
+        0.0, ge=0, le=1, description="share of each batch from the newest 10,000 transitions"
+    )
+    prior_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of each batch from demonstrations, if there are any (as RLPD's half)",
+    )
+    n_step: int = Field(
+        1, ge=1, le=100, description="rewards that a TD target sums up before it bootstraps (m)"
+    )
     discount: float = Field(0.95, ge=0, le=1, description="gamma per control step (m)")
     target_rate: float = Field(
         0.005, gt=0, le=1, description="tau of the target critics' averaging (w)"
@@ -114,6 +126,12 @@ class PorlConfig(StrictModel):
             raise ValueError(
                 f"total_steps ({self.total_steps}) must be above presample_steps "
                 f"({self.presample_steps}), or no step is left to learn in"
+            )
+        shares = self.success_share + self.recent_share + self.prior_share
+        if shares > 1.0:
+            raise ValueError(
+                f"success_share, recent_share and prior_share ({shares:g} together) must not "
+                "exceed 1"
             )
         if self.anchor_final > self.anchor:
             raise ValueError(

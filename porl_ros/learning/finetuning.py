@@ -20,7 +20,7 @@ from porl_ros.policy.network import Actor
 from porl_ros.policy.runtime import resolve_device
 from porl_ros.policy.saturation import saturation
 from porl_ros.replay.memory import Episode
-from porl_ros.replay.reader import Chunk, ReplayReader
+from porl_ros.replay.reader import Chunk, ReplayReader, read_store
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.observation import action_names
 
@@ -55,9 +55,12 @@ class FineTuning:
         seed: int = 0,
         device: str = "auto",
         lockstep: bool = False,
+        demonstrations: Path | str | None = None,
     ):
-        """Raises BundleError or ContractMismatch for a base policy that does not fit, ConfigError
-        for settings that do not fit the robot."""
+        """`demonstrations`: a replay store of the same contract, see `prior_share`.
+
+        Raises BundleError or ContractMismatch for a base policy or demonstrations that do not fit,
+        ConfigError for settings that do not fit the robot or each other."""
         _check_presample(config, robot)
         torch.set_num_threads(1)  # the other core belongs to the robot; two threads gain little
         self.base: PolicyBundle = load_bundle(base, robot)
@@ -66,6 +69,8 @@ class FineTuning:
         self._robot, self._store, self._bundles = robot, Path(store), Path(bundles)
         # The contract's reward is 0 or 1 and 1 ends the episode: returns lie between.
         self.trainer = Trainer(self.base.actor, config, seed, resolve_device(device), (0.0, 1.0))
+        if demonstrations:
+            self._learn_from(Path(demonstrations))
         self._reader: ReplayReader | None = None
         self._queue: deque[Chunk] = deque()
         self._version = self.base.manifest.version
@@ -77,6 +82,15 @@ class FineTuning:
         self._seen: list[np.ndarray] = []  # observations of the pre-sample stage
         self.saturation: dict[str, float] = {}  # of the base there, once the stage is over
         self.on_episode: Callable[[Episode], None] = lambda episode: None
+
+    def _learn_from(self, demonstrations: Path) -> None:
+        if self.config.prior_share == 0.0:
+            raise ConfigError(
+                f"prior_share = 0.0: nothing would be drawn from the demonstrations in "
+                f"{demonstrations}; set it above 0, for example to 0.25"
+            )
+        for chunk in read_store(demonstrations, self._robot.contract_hash, self._robot.contract):
+            self.trainer.feed_prior(chunk)
 
     def pause(self, paused: bool) -> None:
         """Stop or resume learning; the robot goes on. What it does meanwhile earns no updates."""

@@ -62,9 +62,8 @@ class Trainer:
     ):
         self.config = config
         self.porl = Porl(self._learned_form(actor), config, seed, device, value_range)
-        self.memory = ReplayMemory(
-            actor.observation_size, actor.action_size, config.memory_capacity, config.discount, seed
-        )
+        self.prior = self._make_memory(actor, seed, None)
+        self.memory = self._make_memory(actor, seed, self.prior)
         self.env_steps = self.episodes = 0
         self.warmup = CriticWarmup(self.porl, self.memory, config)
         self._owed = self._paid_for = 0
@@ -72,6 +71,12 @@ class Trainer:
         self._recent: deque[bool] = deque(maxlen=config.anchor_window)
         self._base_outcomes: list[bool] = []
         self._critic_loss = self._actor_loss = torch.tensor(float("nan"))
+
+    def _make_memory(self, actor, seed: int, prior: ReplayMemory | None) -> ReplayMemory:
+        config, sizes = self.config, (actor.observation_size, actor.action_size)
+        return ReplayMemory(
+            *sizes, config.memory_capacity, config.discount, seed, n_step=config.n_step, prior=prior
+        )
 
     @property
     def stage(self) -> Stage:
@@ -101,6 +106,11 @@ class Trainer:
             if not online:
                 self._base_outcomes.append(episode.success)
         return episodes
+
+    def feed_prior(self, chunk: Chunk) -> None:
+        """Take in demonstrations: `prior_share` of each online batch is drawn from them. They count
+        neither as steps nor as episodes."""
+        self.prior.extend(chunk)
 
     def work(self, updates: int) -> int:
         """Do up to `updates` of the critic updates that are due; returns how many were done."""
@@ -197,7 +207,13 @@ class Trainer:
         self._paid_for += rows
 
     def _online_update(self) -> None:
-        batch = self.memory.sample(self.config.batch_size, self.config.success_share)
+        config = self.config
+        batch = self.memory.sample(
+            config.batch_size,
+            config.success_share,
+            recent_share=config.recent_share,
+            prior_share=config.prior_share if self.prior.size else 0.0,
+        )
         self._critic_loss = self.porl.update_critics(batch)
         resting = self.env_steps < self._actor_rests_until
         if self.porl.critic_updates % self.config.actor_delay == 0 and not resting:

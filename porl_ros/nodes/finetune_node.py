@@ -38,6 +38,9 @@ class FinetuneNode(PorlNode):
         self.parameter(
             "learner_config", "", "YAML file with settings of the learner; empty: the defaults"
         )
+        self.parameter(
+            "demonstrations", "", "replay store of demonstrations for prior_share; empty: none"
+        )
         self.parameter("mode", "lockstep", "lockstep (grants steps to the policy node) or paced")
         self.parameter("device", "auto", "where to train: auto, cpu or cuda")
         self.parameter("seed", 0, "seed of networks and sampling")
@@ -57,6 +60,7 @@ class FinetuneNode(PorlNode):
             self.value("seed"),
             self.value("device"),
             self._lockstep,
+            self.value("demonstrations") or None,
         )
         self._metrics_log = MetricsLog(output / "tensorboard")
         self._stopping, self._crash = Event(), None

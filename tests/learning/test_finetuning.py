@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from porl_ros.errors import ContractMismatch
+from porl_ros.errors import ConfigError, ContractMismatch
 from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.finetuning import WITHOUT_LIMIT, FineTuning, Grant
 from porl_ros.learning.trainer import Stage
@@ -230,3 +230,20 @@ def test_an_earlier_version_that_is_gone_is_replaced_by_the_base(tuning, robot, 
     work(tuning)
     assert tuning.returns == 1
     assert "going on from the base policy" in caplog.text
+
+
+def test_demonstrations_take_part_in_each_batch(tmp_path, config, base, robot, demonstrations):
+    settings = CONFIG.model_copy(update={"prior_share": 0.25})
+    folders = tmp_path / "store", tmp_path / "bundles"
+    tuning = FineTuning(config, base, *folders, settings, 0, "cpu", True, demonstrations)
+    assert tuning.trainer.prior.finished == 10
+    robot.walk(80)
+    work(tuning)
+    assert tuning.progress.episodes == 2  # demonstrations are nobody's episodes
+    assert tuning.latest.name == "000001"
+
+
+def test_demonstrations_without_a_share_are_a_mistake(tmp_path, config, base, demonstrations):
+    folders = tmp_path / "store", tmp_path / "bundles"
+    with pytest.raises(ConfigError, match="prior_share = 0.0"):
+        FineTuning(config, base, *folders, CONFIG, 0, "cpu", True, demonstrations)

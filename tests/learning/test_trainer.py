@@ -272,3 +272,26 @@ def test_in_residual_mode_the_base_stays_and_the_correction_learns(black_box):
     trainer.go_back(policy)
     with torch.no_grad():
         assert torch.allclose(trainer.porl.actor(observation), trainer.porl.base(observation))
+
+
+def test_demonstrations_are_drawn_once_updates_begin_and_never_pushed_out():
+    trainer = make_trainer(prior_share=0.5, success_share=0.5, memory_capacity=1000)
+    trainer.feed_prior(make_chunk([True] * 4, seed=9)._replace(run="demonstrations"))
+    drawn = []
+    update = trainer.porl.update_critics
+
+    def spy(batch, monte_carlo=False):
+        drawn.append((trainer.stage, batch))
+        return update(batch, monte_carlo)
+
+    trainer.porl.update_critics = spy
+    drive(trainer)
+    shown = {row.tobytes() for row in trainer.prior.sample(500).observation}
+    for stage, batch in drawn:
+        from_prior = sum(row.tobytes() in shown for row in batch.observation)
+        assert from_prior == (8 if stage is Stage.ONLINE else 0)
+    assert trainer.episodes == 20
+
+
+def test_returns_over_several_steps_are_asked_of_the_memory():
+    assert make_trainer(n_step=3).memory.n_step == 3
