@@ -24,7 +24,8 @@ class Executed(NamedTuple):
 
     action: np.ndarray  # (m,) float32, in [-1, 1]
     # How far what was sent lies from what that action would have led to, in actions: 0 when the
-    # action explains it, 1 when it is a whole action off. No other action in [-1, 1] is closer.
+    # action explains it, 1 when an element is a whole action off. No other action is closer in any
+    # element (turns, which do not add up element by element: hardly any).
     unexplained: float
 
 
