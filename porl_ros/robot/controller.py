@@ -109,6 +109,12 @@ class Controller:
         """A step without an action: brake within the limits, then repeat the last command."""
         return self._carry_out(self._filter.ramp_down(self._motion))
 
+    def follow(self, command: np.ndarray) -> Act:
+        """A step that somebody else commanded, a person or a recording: joint positions (n,), which
+        nothing here limits. `executed` is the action that explains it best."""
+        moved = self._motion.moved(command - self._motion.position)
+        return self._carry_out(Filtered(command, moved, ()))
+
     @property
     def standing(self) -> bool:
         """The last command repeated the one before: the robot is told to stand still."""
