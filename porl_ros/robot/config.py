@@ -66,11 +66,22 @@ class Lifted(StrictModel):
     height: PositiveFloat
 
 
+class Placed(StrictModel):
+    """Success: `object` is within `radius` of `target` and `tool` has left it by `clearance`."""
+
+    function: Literal["placed"]
+    object: str
+    target: str
+    radius: PositiveFloat
+    tool: str
+    clearance: PositiveFloat
+
+
 class Episode(StrictModel):
     """When an episode ends. The reward is sparse: 1 on success, which terminates, else 0."""
 
     horizon: PositiveInt
-    success: Annotated[Inserted | Lifted, Field(discriminator="function")]
+    success: Annotated[Inserted | Lifted | Placed, Field(discriminator="function")]
 
 
 class Simulation(StrictModel):

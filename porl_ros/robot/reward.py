@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from porl_ros.robot.config import Inserted, Lifted, RobotConfig
+from porl_ros.robot.config import Inserted, Lifted, Placed, RobotConfig
 from porl_ros.robot.observation import Signals
 
 Values = Mapping[str, np.ndarray]
@@ -16,12 +16,13 @@ def success_function(config: RobotConfig) -> Callable[[Values, Values], bool]:
     ConfigError when it refers to a signal that the contract does not have, or to no position.
     """
     rule, signals = config.episode.success, Signals.of(config)
-    key = "episode.success"
+    for name in ("tip", "object", "target", "tool"):
+        if name in type(rule).model_fields:
+            signals.require(getattr(rule, name), f"episode.success.{name}", 3)
     if isinstance(rule, Inserted):
-        signals.require(rule.tip, f"{key}.tip", 3)
-        signals.require(rule.target, f"{key}.target", 3)
         return lambda now, begin: _inserted(rule, now)
-    signals.require(rule.object, f"{key}.object", 3)
+    if isinstance(rule, Placed):
+        return lambda now, begin: _placed(rule, now)
     return lambda now, begin: _lifted(rule, now, begin)
 
 
@@ -32,3 +33,9 @@ def _inserted(rule: Inserted, now: Values) -> bool:
 
 def _lifted(rule: Lifted, now: Values, begin: Values) -> bool:
     return bool(now[rule.object][2] - begin[rule.object][2] >= rule.height)
+
+
+def _placed(rule: Placed, now: Values) -> bool:
+    off = np.linalg.norm(now[rule.object] - now[rule.target])
+    away = np.linalg.norm(now[rule.tool] - now[rule.object])
+    return bool(off <= rule.radius and away >= rule.clearance)

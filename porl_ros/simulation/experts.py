@@ -17,6 +17,13 @@ GRASPED = 0.25  # fingers touch the cube at 0.30 rad (its diagonal) to 0.43 rad 
 AT_REST = 0.3  # ... and hold it when they no longer move, rad/s
 HIGH = 0.05  # aim this far above where the cube is, to lift at full speed, m
 
+# Heights and distances of the cube from the mark that it is carried to.
+CARRIED = 0.03  # height at which it is carried, m
+OVER_MARK = 0.008  # close enough in x and y to be let down, m
+ON_MARK = 0.02  # close enough to be let go, m
+DOWN = 0.003  # low enough to be let go, m
+OPEN = 0.1  # the fingers have let go of the cube, rad
+
 
 class InsertExpert:
     """Over the socket, align, then straight down."""
@@ -46,24 +53,52 @@ class LiftExpert:
 
     def __call__(self) -> np.ndarray:
         """The action (4,) float32 for the environment's present state."""
-        goal = self._env.robot.task.goal
-        away = self._env.controller.tool_position - goal
+        cube = self._env.robot.task.goal
+        away = self._env.controller.tool_position - cube
         off_axis = np.hypot(*away[:2])
-        around = off_axis < CAPTURED and away[2] < AROUND
-        if around:
-            height = HIGH if self._holding() else 0.0
-        else:
-            height = 0.0 if off_axis < CENTRED else OVER
+        if off_axis < CAPTURED and away[2] < AROUND:
+            return self._toward(self._carry(cube) if self._holding() else cube, close=True)
+        height = 0.0 if off_axis < CENTRED else OVER
+        return self._toward(cube + [0.0, 0.0, height], close=False)
+
+    def _carry(self, cube: np.ndarray) -> np.ndarray:
+        """Where the tool goes with the cube."""
+        return cube + [0.0, 0.0, HIGH]
+
+    def _toward(self, place: np.ndarray, close: bool) -> np.ndarray:
         # Steers the target, not the tool, which lags behind it: that would overshoot.
-        error = goal + np.array([0.0, 0.0, height]) - self._env.controller.decoder.target[:3]
+        error = place - self._env.controller.decoder.target[:3]
         arm = error / self._env.robot.config.action.scale
-        return np.clip([*arm, 1.0 if around else -1.0], -1.0, 1.0).astype(np.float32)
+        return np.clip([*arm, 1.0 if close else -1.0], -1.0, 1.0).astype(np.float32)
 
     def _holding(self) -> bool:
         return bool(self._fingers.qpos[0] > GRASPED and abs(self._fingers.qvel[0]) < AT_REST)
 
 
-EXPERTS = {"insert": InsertExpert, "lift": LiftExpert}
+class PickPlaceExpert(LiftExpert):
+    """The same, then over the mark, down, let go, and away."""
+
+    def __call__(self) -> np.ndarray:
+        """The action (4,) float32 for the environment's present state."""
+        cube = self._env.robot.task.goal
+        x, y, above = cube - self._env.robot.task.destination
+        if np.hypot(x, y) > ON_MARK or above > DOWN:
+            return super().__call__()
+        away = OVER if self._fingers.qpos[0] < OPEN else 0.0
+        tool = self._env.controller.tool_position
+        return self._toward(tool + [0.0, 0.0, away], close=False)
+
+    def _carry(self, cube: np.ndarray) -> np.ndarray:
+        x, y, above = cube - self._env.robot.task.destination
+        over = np.hypot(x, y) < OVER_MARK
+        if not over and above < CARRIED / 2:
+            return super()._carry(cube)
+        # The cube may have slipped in the fingers: it is the cube that goes to the mark.
+        tool = self._env.controller.tool_position - [x, y, above]
+        return tool + [0.0, 0.0, 0.0 if over else CARRIED]
+
+
+EXPERTS = {"insert": InsertExpert, "lift": LiftExpert, "pick_place": PickPlaceExpert}
 
 
 def make_expert(env: RobotEnv) -> InsertExpert | LiftExpert:

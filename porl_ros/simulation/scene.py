@@ -45,7 +45,16 @@ class LiftTask(StrictModel):
     start_spread: NonNegativeFloat
 
 
-Task = Annotated[InsertTask | LiftTask, Field(discriminator="kind")]
+class PickPlaceTask(LiftTask):
+    """The cube is lifted, carried to a mark that is somewhere else each episode, and let go."""
+
+    kind: Literal["pick_place"]
+    goal_source: Name
+    goal_body: str
+    goal_apart: NonNegativeFloat
+
+
+Task = Annotated[InsertTask | LiftTask | PickPlaceTask, Field(discriminator="kind")]
 
 
 class Variant(StrictModel):

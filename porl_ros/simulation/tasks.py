@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 
 from porl_ros.errors import ConfigError
-from porl_ros.simulation.scene import InsertTask, LiftTask
+from porl_ros.simulation.scene import InsertTask, LiftTask, PickPlaceTask
 
 if TYPE_CHECKING:
     from porl_ros.simulation.robot import SimulatedRobot
@@ -23,9 +23,7 @@ class Insertion:
     def __init__(self, config: InsertTask, robot: "SimulatedRobot"):
         self._config, self._robot = config, robot
         model = robot.model
-        self._mocap = model.body_mocapid[_body(model, config.socket_body)]
-        if self._mocap < 0:
-            raise ConfigError(f"task.socket_body = '{config.socket_body}': must be a mocap body")
+        self._mocap = _mocap(model, config.socket_body, "socket_body")
         if robot.variant.friction:
             model.geom_friction[:, 0] = robot.variant.friction
         self._estimate = np.zeros(3)
@@ -95,6 +93,37 @@ class Lift:
         return {self._config.estimate_source: pose}
 
 
+class PickPlace(Lift):
+    """The same, and where the mark lies that the cube is to be put on."""
+
+    def __init__(self, config: PickPlaceTask, robot: "SimulatedRobot"):
+        super().__init__(config, robot)
+        _require_source(robot, "goal_source", config.goal_source)
+        self._mark = _mocap(robot.model, config.goal_body, "goal_body")
+
+    @property
+    def destination(self) -> np.ndarray:
+        """Where the centre of the cube is to come to rest."""
+        return self._robot.data.mocap_pos[self._mark]
+
+    def reset(self, rng: np.random.Generator) -> np.ndarray:
+        """Lay the mark down where the cubes lie, too, but not under this one."""
+        joints = super().reset(rng)
+        config, home = self._config, self._robot.kinematics.home_position[:2]
+        cube = self._robot.data.qpos[self._address : self._address + 2]
+        while True:
+            place = home + rng.uniform(-config.object_spread, config.object_spread, 2)
+            if np.hypot(*(place - cube)) >= config.goal_apart:
+                break
+        self._robot.data.mocap_pos[self._mark] = [*place, config.object_height]
+        return joints
+
+    def estimates(self) -> dict[str, dict[str, np.ndarray]]:
+        """The cube's estimated pose, and the mark's place, which the robot is told exactly."""
+        mark = {"position": self.destination.copy(), "orientation": np.array([0.0, 0.0, 0.0, 1.0])}
+        return super().estimates() | {self._config.goal_source: mark}
+
+
 def start_joints(robot: "SimulatedRobot", position: np.ndarray) -> np.ndarray:
     """Command-order joints with the tool at `position`, an open gripper if there is one."""
     arm = robot.kinematics.home
@@ -111,6 +140,14 @@ def _body(model: mujoco.MjModel, name: str) -> int:
     return found
 
 
+def _mocap(model: mujoco.MjModel, body: str, key: str) -> int:
+    """Where the pose of a body that is placed by hand stands in `mocap_pos`."""
+    found = model.body_mocapid[_body(model, body)]
+    if found < 0:
+        raise ConfigError(f"task.{key} = '{body}': must be a mocap body")
+    return found
+
+
 def _free_joint(model: mujoco.MjModel, body: int, name: str) -> int:
     """Where the pose of a freely moving body begins in `qpos`."""
     joint = model.body_jntadr[body]
@@ -119,15 +156,19 @@ def _free_joint(model: mujoco.MjModel, body: int, name: str) -> int:
     return model.jnt_qposadr[joint]
 
 
-TASKS = {"insert": Insertion, "lift": Lift}
+def _require_source(robot: "SimulatedRobot", key: str, name: str) -> None:
+    sources = [source.name for source in robot.config.observation.sources]
+    if name not in sources:
+        raise ConfigError(
+            f"task.{key} = '{name}': the robot config has no such observation source; "
+            f"has {', '.join(sources)}"
+        )
+
+
+TASKS = {"insert": Insertion, "lift": Lift, "pick_place": PickPlace}
 
 
 def make_task(config: InsertTask | LiftTask, robot: "SimulatedRobot") -> Insertion | Lift:
     """The task of a scene; ConfigError when the scene or the robot config lacks a part of it."""
-    sources = [source.name for source in robot.config.observation.sources]
-    if config.estimate_source not in sources:
-        raise ConfigError(
-            f"task.estimate_source = '{config.estimate_source}': the robot config has no such "
-            f"observation source; has {', '.join(sources)}"
-        )
+    _require_source(robot, "estimate_source", config.estimate_source)
     return TASKS[config.kind](config, robot)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from expert_episodes import run_expert
 from gymnasium.utils.env_checker import check_env
 
 from porl_ros.errors import ConfigError
@@ -22,18 +23,6 @@ GRIPPER = "gripper_right_driver_joint"
 @pytest.fixture(scope="module")
 def env() -> RobotEnv:
     return RobotEnv("ur5e_lift", "nominal")
-
-
-def run_expert(env: RobotEnv, seed: int) -> tuple[np.ndarray, bool]:
-    """Every observation of the expert's episode, and whether it succeeded."""
-    expert = make_expert(env)
-    observations = [env.reset(seed=seed)[0]]
-    while True:
-        observation, _, terminated, truncated, info = env.step(expert())
-        assert info["act"].interventions == ()
-        observations.append(observation)
-        if terminated or truncated:
-            return np.array(observations), terminated
 
 
 @pytest.mark.parametrize("seed", range(10))
