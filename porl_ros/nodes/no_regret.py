@@ -44,6 +44,12 @@ class NoRegret:
             self._link.returns = self._fallback.returns
             self._tell(verdict)
 
+    def back_to_base(self, reason: str) -> None:
+        """Let the base act from now on, whatever its outcomes; nothing when it does already."""
+        if (version := self._fallback.back_to_base()) is not None:
+            self._link.returns = self._fallback.returns
+            self._tell(GoBack(version, reason))
+
     def _tell(self, verdict: GoBack) -> None:
         self._node.get_logger().error(
             f"back to policy version {verdict.version}: {verdict.reason}; the data are kept, and "

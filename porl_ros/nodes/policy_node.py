@@ -1,34 +1,50 @@
 """Serves the policy at the control rate, records every transition, swaps in new bundles.
 
 Control comes first: this process never trains, never writes to disk in the control thread, and
-reads bundles in a thread of their own.
+reads bundles in a thread of their own. The operator's stop has a thread of its own, too.
 """
 
+from functools import partial
 from pathlib import Path
 
-from std_msgs.msg import Bool, Float64, Int64
-
 from porl_ros.nodes import messages
-from porl_ros.nodes.base import PorlNode, run, steady_seconds
-from porl_ros.nodes.interaction import EpisodeResult, Interaction
+from porl_ros.nodes.base import PorlNode, run
+from porl_ros.nodes.commands import Commands
+from porl_ros.nodes.control import Control, Parts
+from porl_ros.nodes.episodes import Episodes
+from porl_ros.nodes.interaction import Interaction
 from porl_ros.nodes.learner_link import LearnerLink
+from porl_ros.nodes.lockstep import Lockstep
 from porl_ros.nodes.no_regret import NoRegret
-from porl_ros.nodes.resets import ResetClient
+from porl_ros.nodes.paced import Paced
+from porl_ros.nodes.state import State, StateTopic
+from porl_ros.nodes.stop import Stop
+from porl_ros.nodes.watchdog import Watchdogs
+from porl_ros.nodes.watchdog_table import WATCHDOGS, reactions
 from porl_ros.policy.runtime import PolicyRuntime
 from porl_ros.policy.saturation import saturation_warning
-from porl_ros.replay import Chunk, ReplayWriter, read_store, robot_schema
+from porl_ros.replay import ReplayWriter, read_store, robot_schema
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.controller import Controller
 from porl_ros.robot.loading import load_robot
-from porl_ros.robot.observation import Sample
-from porl_ros.simulation.env import SEEDS_APART
 
 
 class PolicyNode(PorlNode):
-    """See the module. All but reading bundles and writing the store is in the executor's thread."""
+    """See the module. All but reading bundles, writing the store and listening for the stop is in
+    the executor's thread."""
 
     def __init__(self):
         super().__init__("policy")
+        self._declare()
+        self._writer: ReplayWriter | None = None
+        self._interaction: Interaction | None = None
+        self._learner: LearnerLink | None = None
+        self._control: Control | None = None
+        self._state = StateTopic(self)
+        self._stop = Stop(self, self._on_stop, self._on_stop_reset)
+        self._rest("unconfigured")
+
+    def _declare(self) -> None:
         self.parameter("robot_config", "ur5e_insert", "path or name of the robot config")
         self.parameter("bundle", "", "policy bundle to begin with")
         self.parameter("store", "", "replay store to record in; made if it is not there")
@@ -43,51 +59,60 @@ class PolicyNode(PorlNode):
         self.parameter(
             "false_alarms", 0.1, "chance that a policy no worse than the base is sent back to it"
         )
-        self._writer: ReplayWriter | None = None
-        self._interaction: Interaction | None = None
-        self._learner: LearnerLink | None = None
-        self._no_regret: NoRegret | None = None
-        self._active = False
+        self.parameter("late_tick", 0.5, "periods by which a control tick may be late")
+        self.parameter("inference_deadline", 0.5, "periods that the policy may take for an action")
+        for reason, watchdog in WATCHDOGS.items():
+            choices = ", ".join(watchdog.choices)
+            self.parameter(f"watchdog.{reason}", str(watchdog.reaction), f"reaction: {choices}")
 
     # Lifecycle
 
     def setup(self) -> None:
         self._config = config = load_robot(self.value("robot_config"))
-        self._lockstep = self.choice("mode", ("lockstep", "paced")) == "lockstep"
+        lockstep = self.choice("mode", ("lockstep", "paced")) == "lockstep"
+        watchdogs = self._watchdogs(config)
+        runtime = self._load(config)
         controller = Controller(config)
-        self._runtime = PolicyRuntime(
-            config, self.value("device"), self.value("explore"), self.value("seed")
-        )
-        self._runtime.swap(self._runtime.load(self.required("bundle")))
-        shares = self._runtime.bundle.manifest.saturation
-        if warning := saturation_warning(shares, "its demonstrations"):
-            self.get_logger().warning(warning)
         self._writer = _open_writer(self, config)
-        self._interaction = Interaction(controller, self._runtime, self._writer)
-        self._samples: dict[str, Sample] = {}
-        self._first_stamp: int | None = None  # of the episode's first samples; None: not begun yet
-        self._acted_stamp = -1  # of the samples that were last acted on
-        self._perceived_stamp = -1
-        self._last_command = None
-        self._steps_before = 0
-        self._connect(config)
+        self._interaction = Interaction(controller, runtime, self._writer)
+        commands = Commands(self, config, controller)
+        episodes = Episodes(self, self._interaction, runtime, self.value("seed"))
+        parts = Parts(
+            self, config, self._interaction, self._writer, commands, episodes, watchdogs,
+            self._stop, self._state,
+        )  # fmt: skip
+        self._parts, self._state.alarms = parts, lambda: watchdogs.counts
+        control = (Lockstep if lockstep else Paced)(parts, self.value("max_steps"))
+        self._control = control
+        for source in config.observation.sources:
+            kind, receive = messages.MESSAGES[source.type], partial(control.receive, source)
+            self.create_subscription(kind, source.topic, receive, messages.sensor_qos(lockstep))
+        if lockstep:
+            episodes.on_begun = control.look
         if self.value("learner"):
-            self._take_up(read_store(Path(self.value("store"))))
+            self._connect_learner(runtime, lockstep)
+        self._rest("inactive")
 
     def start(self) -> None:
-        self._active = True
+        self._parts.watchdogs.restart()
+        self._control.active = True
         self.steady_timer(0.5, self._housekeeping)
-        if not self._lockstep:
-            self.create_timer(1.0 / self._config.control_rate, self._paced_tick)
-        self._announce_version()
+        if isinstance(self._control, Paced):
+            self.create_timer(1.0 / self._config.control_rate, self._control.tick)
+        self._parts.episodes.tell_version()
         self.get_logger().info(
-            f"policy version {self._runtime.version} is up for {self._config.name}; recording to "
-            f"{self.value('store')}, run {self._writer.run}"
+            f"policy version {self._parts.episodes.version} is up for {self._config.name}; "
+            f"recording to {self.value('store')}, run {self._writer.run}"
         )
+        self._rest("episode")
+        if self._stop.pressed:  # before there was an executor to tell
+            self._control.stop()
 
     def stop(self) -> None:
-        """No further command: the last one holds a position-controlled robot where it is."""
-        self._active = False
+        """No further command, once the robot is told to stand."""
+        if self._control and self._control.active:
+            self._control.pause()
+            self._rest("inactive")
 
     def teardown(self) -> None:
         if self._learner:
@@ -96,167 +121,70 @@ class PolicyNode(PorlNode):
             self._interaction.abort()
         if self._writer:
             self._writer.close()
-        self._writer = self._interaction = self._learner = self._no_regret = None
+        self._writer = self._interaction = self._learner = self._control = None
+        self._rest("unconfigured")
 
-    def _connect(self, config: RobotConfig) -> None:
-        quality = messages.sensor_qos(self._lockstep)
-        for source in config.observation.sources:
-            kind = messages.MESSAGES[source.type]
-            self.create_subscription(kind, source.topic, self._receiver(source), quality)
-        command = config.action.command
-        kind = messages.MESSAGES[command.type]
-        self._command = self.create_publisher(kind, command.topic, messages.COMMAND)
-        self._resets = ResetClient(self, steady_seconds, self._on_episode_begun)
-        if self.value("learner"):
-            self._learner = LearnerLink(self, self._runtime, self._lockstep, self._try_to_act)
-        self._version_topic = self.create_publisher(Int64, "policy/version", messages.LATCHED)
-        self._steps_topic = self.create_publisher(Int64, "policy/steps", messages.LATCHED)
-        self._success = self.create_publisher(Bool, "policy/episode_success", messages.EVENTS)
-        self._rate = self.create_publisher(Float64, "policy/success_rate", messages.EVENTS)
+    def destroy_node(self) -> None:
+        self._stop.close()
+        super().destroy_node()
 
-    def _take_up(self, past: list[Chunk]) -> None:
+    def _watchdogs(self, config: RobotConfig) -> Watchdogs:
+        chosen = reactions({reason: self.value(f"watchdog.{reason}") for reason in WATCHDOGS})
+        return Watchdogs(config, chosen, self.value("late_tick"), self.value("inference_deadline"))
+
+    def _load(self, config: RobotConfig) -> PolicyRuntime:
+        runtime = PolicyRuntime(
+            config, self.value("device"), self.value("explore"), self.value("seed")
+        )
+        runtime.swap(runtime.load(self.required("bundle")))
+        shares = runtime.bundle.manifest.saturation
+        if warning := saturation_warning(shares, "its demonstrations"):
+            self.get_logger().warning(warning)
+        return runtime
+
+    def _connect_learner(self, runtime: PolicyRuntime, lockstep: bool) -> None:
         """Go on where earlier runs in the store ended: grants count its steps."""
-        self._steps_before = sum(len(chunk.rows) for chunk in past)
-        self._no_regret = NoRegret(self, self._runtime, self._learner, past)
+        control, past = self._control, read_store(Path(self.value("store")))
+        self._learner = control.learner = LearnerLink(self, runtime, lockstep, control.try_to_act)
+        control.steps_before = sum(len(chunk.rows) for chunk in past)
+        self._parts.episodes.no_regret = NoRegret(self, runtime, self._learner, past)
 
-    # Samples and ticks
+    # Stop; called in its thread
 
-    def _receiver(self, source):
-        def receive(message) -> None:
-            try:
-                self._samples[source.name] = messages.to_sample(source, message)
-            except messages.MessageError as error:
-                self.get_logger().error(str(error), throttle_duration_sec=5.0)
-                return
-            if self._lockstep:
-                self._lockstep_tick()
+    def _on_stop(self) -> None:
+        if not (self._control and self.executor):  # loading, or nothing loaded
+            self._rest("")
+        self.call_soon(lambda: self._control and self._control.stop())
 
-        return receive
+    def _on_stop_reset(self) -> None:
+        self.call_soon(self._go_on)
 
-    def _lockstep_tick(self) -> None:
-        """Step as soon as every source carries the same stamp, and it is a new one."""
-        stamps = {sample.stamp for sample in self._samples.values()}
-        if len(self._samples) < len(self._config.observation.sources) or len(stamps) > 1:
-            return
-        stamp = stamps.pop()
-        if stamp < self._acted_stamp:
-            self._on_clock_jumped_back()
-        elif stamp == self._acted_stamp:
-            self._answer_again()
+    def _go_on(self) -> None:
+        active = self._control and self._control.active
+        self._rest("episode" if active else "inactive" if self._control else "unconfigured")
+        if active:
+            self._control.ask_for_episode()
+
+    def _rest(self, reason: str) -> None:
+        """Nothing is sent: because of the stop if it is pressed, else for this reason."""
+        if self._stop.pressed:
+            self._state.tell(State.STOPPED, "stop", self._stop.reason)
         else:
-            self._step(stamp)
+            self._state.tell(State.WAITING, reason)
 
-    def _paced_tick(self) -> None:
-        """Step by the clock, on the latest samples; too old a sample holds the robot."""
-        if self._first_stamp is None:
-            return
-        now = self.get_clock().now().nanoseconds
-        if late := _late_source(self._config, self._samples, now):
-            self.get_logger().warning(f"holding: {late}", throttle_duration_sec=2.0)
-            return
-        stamps = [sample.stamp for sample in self._samples.values()]
-        if min(stamps) >= self._first_stamp and max(stamps) > self._acted_stamp:
-            self._step(max(stamps))
-
-    def _step(self, stamp: int) -> None:
-        """Perceive, unless these samples are perceived already, then act if that is allowed."""
-        if not self._active or self._first_stamp is None or stamp < self._first_stamp:
-            return
-        if stamp != self._perceived_stamp:
-            self._perceived_stamp = stamp
-            if result := self._interaction.perceive(self._samples):
-                self._on_episode_ended(result)
-                return
-        self._try_to_act()
-
-    def _try_to_act(self) -> None:
-        """Act on what was perceived, unless the learner has not granted the step or its bundle."""
-        if not (self._active and self._interaction.running):
-            return
-        if self._perceived_stamp <= self._acted_stamp:
-            return  # answered already
-        done, limit = self._interaction.steps, self.value("max_steps")
-        step, learner = self._steps_before + done, self._learner
-        if (limit and done >= limit) or (learner and not learner.grants(step)):
-            self._writer.request_flush()  # the learner waits for what we have
-            self._steps_topic.publish(Int64(data=done))
-        elif not learner or learner.prepare(step):
-            self._act()
-
-    def _act(self) -> None:
-        if self._runtime.version != self._announced_version:
-            self._announce_version()
-        self._acted_stamp = self._perceived_stamp
-        act = self._interaction.decide()
-        self._last_command = messages.to_command(self._config, act.command, self._acted_stamp)
-        self._command.publish(self._last_command)
-        if act.interventions:
-            limits = ", ".join(act.interventions)
-            self.get_logger().warning(f"safety filter: {limits}", throttle_duration_sec=5.0)
-
-    def _answer_again(self) -> None:
-        """The simulation shows an observation again: our answer was lost."""
-        if self._active and self._last_command is not None:
-            self._command.publish(self._last_command)
-
-    # Episodes
-
-    def _on_episode_ended(self, result: EpisodeResult) -> None:
-        self._success.publish(Bool(data=result.success))
-        self._rate.publish(Float64(data=self._interaction.recent_success))
-        self._steps_topic.publish(Int64(data=self._interaction.steps))
-        if self._no_regret:
-            self._no_regret.episode_ended(result.policy_version, result.success)
-        self._ask_for_episode()
-
-    def _ask_for_episode(self) -> None:
-        self._first_stamp, self._last_command = None, None
-        self._resets.ask(self.value("seed") * SEEDS_APART + self._interaction.episode + 1)
-
-    def _on_episode_begun(self, stamp: int) -> None:
-        self._first_stamp = stamp
-        if self._lockstep:
-            self._lockstep_tick()
-
-    def _on_clock_jumped_back(self) -> None:
-        self.get_logger().warning("the clock went back (simulation restarted?): a new episode")
-        self._interaction.abort()
-        self._samples.clear()
-        self._acted_stamp = self._perceived_stamp = -1
-        self._resets.cancel()
-        self._ask_for_episode()
-
-    def _announce_version(self) -> None:
-        self._announced_version = self._runtime.version
-        if self._no_regret:
-            self._no_regret.policy_changed()
-        self._version_topic.publish(Int64(data=self._announced_version))
-
-    # Housekeeping, twice a second
+    # Twice a second
 
     def _housekeeping(self) -> None:
-        if not self._active:
+        if not self._control.active:
             return
         if self._writer.fault:
             self.get_logger().error(
                 f"not recording: {self._writer.fault}; control goes on", throttle_duration_sec=10.0
             )
-        if self._first_stamp is None:
-            self._ask_for_episode()
+        if self._parts.episodes.first_stamp is None:
+            self._control.ask_for_episode()
         if self._learner:
             self._learner.check()
-
-
-def _late_source(config: RobotConfig, samples: dict[str, Sample], now: int) -> str:
-    """Which source cannot be acted on, and why; empty when all can."""
-    for source in config.observation.sources:
-        sample = samples.get(source.name)
-        if sample is None:
-            return f"{source.topic}: nothing came yet"
-        age = (now - sample.stamp) / 1e9
-        if age > source.max_age:
-            return f"{source.topic}: is {age:.2f} s old, at most {source.max_age} s is acted on"
-    return ""
 
 
 def _open_writer(node: PorlNode, config: RobotConfig) -> ReplayWriter:

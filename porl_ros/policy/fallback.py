@@ -30,3 +30,12 @@ class Fallback:
         keepers = self.guard.keepers | {self._runtime.version}
         self._kept = {version: kept for version, kept in self._kept.items() if version in keepers}
         return verdict
+
+    def back_to_base(self) -> int | None:
+        """Let the policy of the beginning act: its version; None when it does already."""
+        base = self._first[0].manifest.version
+        if self._runtime.version == base:
+            return None
+        self._runtime.swap(self._first)
+        self.returns += 1
+        return base

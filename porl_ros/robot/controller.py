@@ -73,10 +73,16 @@ class Controller:
         """Position (3,) of the tool in the base frame at the last samples, m."""
         return self._values["tool.position"]
 
-    def begin(self, samples: Samples) -> np.ndarray:
+    def joints(self, samples: Samples) -> np.ndarray:
+        """Where the joints of a command are (n,), as these samples say."""
+        found = [(*key.split("."), i) for key, i in self._joint_index]
+        return np.array([samples[source].values[field][i] for source, field, i in found])
+
+    def begin(self, samples: Samples, in_place: bool = False) -> np.ndarray:
         """Start an episode where the robot is; returns its first observation.
 
-        What was sent before is forgotten: the robot must stand still (see `hold`, `standing`).
+        The robot must stand still (see `hold`, `standing`). What was sent before is forgotten,
+        unless nobody has moved the robot since (`in_place`): then what is sent goes on from there.
         PorlError when a joint's position is not finite.
         """
         self.steps = 0
@@ -85,7 +91,7 @@ class Controller:
         self._measure(samples)
         if self._blind:
             raise PorlError("an episode cannot begin: a joint is not measured at a finite position")
-        self._motion = Motion.standing(self._measured)
+        self._motion = Motion.standing(self._motion.position if in_place else self._measured)
         self.decoder.reset(self._measured)
         observation = self._assemble()
         self._begin = dict(self._values)

@@ -36,10 +36,13 @@ class Drive:
         self.samples = self.robot.reset(seed)
         assert self.interaction.perceive(self.samples) is None
 
+    def decide(self):
+        return self.interaction.decide(self.interaction.think())
+
     def step(self):
         """One control step; the result when the episode ended with it."""
         self.stamps.append(self.robot.time_ns)
-        self.acts.append(self.interaction.decide())
+        self.acts.append(self.decide())
         self.samples = self.robot.step(self.acts[-1].command)
         return self.interaction.perceive(self.samples)
 
@@ -83,7 +86,7 @@ def test_an_abort_truncates_and_never_terminates(drive):
     drive.reset(0)
     for _ in range(3):
         drive.step()
-    drive.interaction.decide()  # its outcome is never seen
+    drive.decide()  # its outcome is never seen
     drive.interaction.abort()
     drive.interaction.abort()
     assert not drive.interaction.running
@@ -104,7 +107,7 @@ def test_the_version_that_decided_is_recorded_even_when_another_perceives(drive,
     actor, other = drive.runtime.bundle.actor, tmp_path / "other"
     save_bundle(other, actor, config.contract, made_by="a test", version=7, exploration_std=0.1)
     drive.reset(0)
-    drive.interaction.decide()
+    drive.decide()
     drive.runtime.swap(drive.runtime.load(other))
     drive.samples = drive.robot.step(drive.robot.command)
     drive.interaction.perceive(drive.samples)

@@ -1,0 +1,191 @@
+"""One control step, whoever says when: perceive, ask, act; and what to do when that cannot be.
+
+`Lockstep` and `Paced` say when.
+"""
+
+import time
+from typing import NamedTuple
+
+from porl_ros.nodes import messages
+from porl_ros.nodes.base import PorlNode
+from porl_ros.nodes.commands import Commands
+from porl_ros.nodes.episodes import Episodes
+from porl_ros.nodes.interaction import Interaction, UnusableObservation
+from porl_ros.nodes.learner_link import LearnerLink
+from porl_ros.nodes.state import State, StateTopic
+from porl_ros.nodes.stop import Stop
+from porl_ros.nodes.watchdog import Alarm, Watchdogs
+from porl_ros.nodes.watchdog_table import Reaction, Reason
+from porl_ros.replay import ReplayWriter
+from porl_ros.robot.config import RobotConfig
+from porl_ros.robot.observation import Sample
+
+
+class Parts(NamedTuple):
+    """What a control loop works with; the policy node makes and ends them."""
+
+    node: PorlNode
+    config: RobotConfig
+    interaction: Interaction
+    writer: ReplayWriter
+    commands: Commands
+    episodes: Episodes
+    watchdogs: Watchdogs
+    stop: Stop
+    state: StateTopic
+
+
+class Control:
+    """A control loop; executor's thread. Acts only while `active` and not stopped."""
+
+    def __init__(self, parts: Parts, max_steps: int = 0):
+        """`max_steps`: no more control steps than that; 0: without limit."""
+        self._parts, self._max_steps = parts, max_steps
+        self.learner: LearnerLink | None = None
+        self.steps_before = 0  # of earlier runs in the store: grants count its steps
+        self.active = False
+        self._samples: dict[str, Sample] = {}
+        self._acted = self._perceived = -1  # stamps of the samples last acted on, last seen
+        self._note: Alarm | None = None  # of this step, which is taken all the same
+        self._log = parts.node.get_logger()
+
+    # What the two modes differ in
+
+    def _take(self, source, sample: Sample) -> None:
+        raise NotImplementedError
+
+    def _come_to_rest(self, then: State, reason: str, detail: str) -> None:
+        """Bring the robot to rest within its limits; `then` is the state once it is told to."""
+        raise NotImplementedError
+
+    def _inferred(self, seconds: float) -> Alarm | None:
+        """Whether the policy took too long."""
+        return None
+
+    # Stepping
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the policy may command the robot at all."""
+        return self.active and not self._parts.stop.pressed
+
+    def receive(self, source, message) -> None:
+        """A message of a source has come."""
+        try:
+            sample = messages.to_sample(source, message)
+        except messages.MessageError as error:
+            self._log.error(str(error), throttle_duration_sec=5.0)
+            return
+        self._take(source, sample)
+
+    def _step(self, stamp: int) -> None:
+        """Perceive, unless these samples are perceived already, then act if that is allowed."""
+        first = self._parts.episodes.first_stamp
+        if not self.allowed or first is None or stamp < first:
+            return
+        if stamp == self._perceived or self._perceive(stamp):
+            self.try_to_act()
+
+    def _perceive(self, stamp: int) -> bool:
+        """Whether there is something to act on now."""
+        try:
+            result = self._parts.interaction.perceive(self._samples)
+        except UnusableObservation as error:
+            self._react(self._parts.watchdogs.alarm(Reason.UNUSABLE, str(error)))
+            return False
+        self._perceived = stamp
+        if result:
+            self._parts.episodes.ended(result)
+            self._episode_over()
+        return result is None
+
+    def try_to_act(self) -> None:
+        """Act on what was perceived, unless the learner has not granted the step or its bundle."""
+        interaction, learner = self._parts.interaction, self.learner
+        if not (self.allowed and interaction.running) or self._perceived <= self._acted:
+            return
+        done = interaction.steps
+        step, limit = self.steps_before + done, self._max_steps
+        if (limit and done >= limit) or (learner and not learner.grants(step)):
+            self._parts.writer.request_flush()  # the learner waits for what we have
+            self._parts.episodes.tell_steps()
+            self._parts.state.tell(State.WAITING, "learner" if learner else "max_steps")
+        elif not learner or learner.prepare(step):
+            self._act()
+
+    def _act(self) -> None:
+        self._parts.episodes.tell_version()
+        begun = time.perf_counter()
+        action = self._parts.interaction.think()
+        alarm = self._inferred(time.perf_counter() - begun)
+        if alarm:
+            self._react(alarm)
+        if self._parts.stop.pressed or not self._parts.interaction.running:
+            return  # stopped meanwhile, or brought to rest
+        hold = alarm is not None and alarm.reaction is not Reaction.CONTINUE
+        act = self._parts.interaction.decide(action, hold)
+        self._acted = self._perceived
+        self._parts.commands.send(act.command, self._acted)
+        if act.interventions:
+            limits = ", ".join(act.interventions)
+            self._log.warning(f"safety filter: {limits}", throttle_duration_sec=5.0)
+        self._tell(State.HOLDING if hold else State.ACTING, alarm or self._note)
+
+    def _tell(self, state: State, alarm: Alarm | None) -> None:
+        self._note = None
+        if alarm:
+            self._parts.state.tell(state, alarm.reason, alarm.text)
+        else:
+            self._parts.state.tell(state, "")
+
+    # Coming to rest
+
+    def stop(self) -> None:
+        """Come to rest and stay there until `Stop` is released; the episode is truncated."""
+        self._end_episode()
+        self._come_to_rest(State.STOPPED, "stop", self._parts.stop.reason)
+
+    def pause(self) -> None:
+        """Send nothing more until `active` again."""
+        self.active = False
+
+    def ask_for_episode(self) -> None:
+        """Ask for the next episode, if that makes sense now."""
+        if self.allowed and not self._parts.commands.braking:
+            self._parts.commands.forget()
+            self._parts.state.tell(State.WAITING, "episode")
+            self._parts.episodes.ask()
+
+    def _react(self, alarm: Alarm) -> None:
+        """Do what the table says; of slow inference only what is more than to hold one step."""
+        text = f"{alarm.reason}: {alarm.text}"
+        self._log.warning(f"{text} -> {alarm.reaction}", throttle_duration_sec=2.0)
+        match alarm.reaction:
+            case Reaction.CONTINUE:
+                self._note = alarm
+            case Reaction.BASE:
+                if self._parts.episodes.no_regret:
+                    self._parts.episodes.no_regret.back_to_base(alarm.text)
+            case Reaction.HOLD if alarm.reason is not Reason.SLOW_INFERENCE:
+                self._parts.interaction.abort(in_place=True)
+                self._come_to_rest(State.HOLDING, alarm.reason, alarm.text)
+            case Reaction.RAMP_DOWN:
+                self._end_episode()
+                self._come_to_rest(State.HOLDING, alarm.reason, alarm.text)
+            case Reaction.STOP:
+                self._parts.stop.press(f"watchdog {text}")
+                self.stop()
+
+    def _end_episode(self) -> None:
+        self._parts.interaction.abort()
+        self._parts.episodes.drop()
+
+    def _episode_over(self) -> None:
+        """One has ended by itself."""
+        self.ask_for_episode()
+
+    def _clock_jumped_back(self) -> None:
+        """All that was seen is of another time."""
+        self._samples.clear()
+        self._acted = self._perceived = -1
+        self._parts.episodes.drop()
