@@ -1,6 +1,6 @@
 """`make bench`: what takes a few minutes. `python -m benchmarks NAME [options]` runs one.
 
-demo and finetuning are the long ones; finetuning has options, see its --help.
+demo, finetuning and replay are the long ones; the last two have options, see their --help.
 """
 
 import sys
@@ -10,8 +10,9 @@ MODULES = {
     "lockstep": "benchmarks.lockstep",
     "demo": "benchmarks.demo",
     "finetuning": "benchmarks.finetuning.command",
+    "replay": "benchmarks.replay.command",
 }
-SHORT = (["lockstep"], ["finetuning", "--slice"])
+SHORT = (["lockstep"], ["finetuning", "--slice"], ["replay", "--slice"])
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""The replay store beside what people use instead; see `command.py`."""

@@ -1,0 +1,54 @@
+"""What is stored: transitions of a mid-sized robot, 305 bytes each, in episodes of 200."""
+
+import numpy as np
+
+from porl_ros.replay import ReplaySchema
+
+OBSERVATION, ACTION, EPISODE = 48, 12, 200
+SCHEMA = ReplaySchema(
+    contract_hash="benchmark",
+    observation_names=tuple(f"observation_{i}" for i in range(OBSERVATION)),
+    action_names=tuple(f"action_{i}" for i in range(ACTION)),
+)
+DIFFERENT = 1000  # rows that differ; noise, so that nothing can compress it away
+
+_random = np.random.default_rng(0)
+OBSERVATIONS = _random.standard_normal((DIFFERENT + 1, OBSERVATION)).astype(np.float32)
+ACTIONS = _random.uniform(-1, 1, (DIFFERENT, ACTION)).astype(np.float32)
+
+
+def observation(number: int) -> np.ndarray:
+    """What row `number` saw, (OBSERVATION,) float32."""
+    return OBSERVATIONS[number % DIFFERENT]
+
+
+def next_observation(number: int) -> np.ndarray:
+    return OBSERVATIONS[number % DIFFERENT + 1]
+
+
+def action(number: int) -> np.ndarray:
+    """(ACTION,) float32."""
+    return ACTIONS[number % DIFFERENT]
+
+
+def is_last(number: int) -> bool:
+    return number % EPISODE == EPISODE - 1
+
+
+def keywords(number: int, stamp: int) -> dict:
+    """The keywords of `ReplayWriter.log`."""
+    last = is_last(number)
+    return {
+        "observation": observation(number),
+        "action": action(number),
+        "requested_action": action(number),
+        "reward": 0.5,
+        "terminated": last,
+        "truncated": False,
+        "actor": 0,
+        "policy_version": 1,
+        "episode": number // EPISODE,
+        "step": number % EPISODE,
+        "stamp": stamp,
+        "final_observation": next_observation(number) if last else None,
+    }
