@@ -73,9 +73,16 @@ class PorlConfig(StrictModel):
         0.005, gt=0, le=1, description="tau of the target critics' averaging (w)"
     )
     critics: int = Field(2, ge=1, le=20, description="networks in the ensemble (m)")
+    target_critics: int = Field(
+        2,
+        ge=1,
+        le=20,
+        description="random networks of the ensemble whose lowest value is the target (w)",
+    )
     critic_hidden: tuple[Width, ...] = Field(
         (128, 128), description="widths of a critic's layers (m)"
     )
+    critic_layer_norm: bool = Field(True, description="LayerNorm in the critics (w)")
     critic_learning_rate: float = Field(3e-4, gt=0, le=1, description="Adam (w)")
     actor_learning_rate: float = Field(3e-4, gt=0, le=1, description="Adam (m)")
     exploration_std: float = Field(

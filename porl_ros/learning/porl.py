@@ -5,15 +5,19 @@ from what it did in the pre-sample stage, and only then does the policy move (ar
 """
 
 import copy
+import math
+import random
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from porl_ros.errors import PorlError
+from porl_ros.learning.adam import Adam
 from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.critic import Critics
+from porl_ros.learning.products import quicken
 from porl_ros.policy.network import Actor
 from porl_ros.replay.memory import Batch
 
@@ -24,18 +28,6 @@ VALUE_FLOOR = 0.05
 
 class DivergedError(PorlError):
     """A loss is no longer finite; the weights of before the update are still in place."""
-
-
-class _InsideBox(torch.autograd.Function):
-    """Clip to [-1, 1] with a straight-through gradient: a mean outside can come back."""
-
-    @staticmethod
-    def forward(ctx, action: Tensor) -> Tensor:
-        return action.clamp(-1.0, 1.0)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
-        return gradient
 
 
 class Porl:
@@ -55,115 +47,121 @@ class Porl:
     ):
         self.config, self.device = config, device
         self._low, self._high = value_range or (-float("inf"), float("inf"))
-        self.actor = copy.deepcopy(actor).to(device)
-        self.base = copy.deepcopy(actor).to(device).requires_grad_(False)
+        self.actor = quicken(copy.deepcopy(actor)).to(device)
+        self.base = copy.deepcopy(self.actor).requires_grad_(False)
+        # Not all: what a residual corrects is frozen.
+        self._learned = [p for p in self.actor.parameters() if p.requires_grad]
         sizes = actor.observation_size, actor.action_size
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.critics = Critics(*sizes, config.critic_hidden, config.critics).to(device)
-        # Of its own: who else draws random numbers in this process changes nothing here.
-        self._random = torch.Generator(device).manual_seed(seed)
+            self.critics = Critics(
+                *sizes, config.critic_hidden, config.critics, config.critic_layer_norm
+            ).to(device)
         self.targets = copy.deepcopy(self.critics).requires_grad_(False)
-        self._critic_parameters = list(self.critics.parameters())
-        self._target_parameters = list(self.targets.parameters())
-        self._critic_optimiser = _adam(self.critics, config.critic_learning_rate)
-        self._actor_optimiser = _adam(self.actor, config.actor_learning_rate)
+        # Of its own: who else draws random numbers in this process changes nothing here.
+        self._noise = torch.Generator(device).manual_seed(seed)
+        self._choice = random.Random(seed)
+        self._critic_adam = Adam([self.critics.flat], config.critic_learning_rate)
+        self._actor_adam = Adam(self._learned, config.actor_learning_rate)
         self.critic_updates = self.actor_updates = 0
         self.last_value = torch.tensor(float("nan"))  # mean Q of the last critic batch
 
+    @torch.no_grad()
     def update_critics(self, batch: Batch, monte_carlo: bool = False) -> Tensor:
         """One step of all critics towards TD targets, or Monte-Carlo returns; the loss, (1,).
 
         TD: y = r + discount * (1 - terminated) * min_i Q'_i(s', a'), a' = clip(mu(s') + noise),
-        over a random pair i of the ensemble (REDQ). The batch says the discount: gamma to the power
-        of the steps in its reward. No entropy term. A truncated transition bootstraps like any
-        other.
+        over `target_critics` random members i of the ensemble (REDQ). The batch says the discount:
+        gamma to the power of the steps in its reward. No entropy term. A truncated transition
+        bootstraps like any other.
         """
         data = self._tensors(batch)
-        with torch.no_grad():
-            if monte_carlo:
-                target = data.mc_return
-            else:
-                following = data.next_observation
-                value = self.targets(
-                    self._normalise(following), self._explore(self.actor(following))
-                )
-                value = value[self._random_pair()].amin(0)
-                target = data.reward + data.discount * (1.0 - data.terminated) * value
-            target = target.clamp(self._low, self._high)
-        values = self.critics(self._normalise(data.observation), data.action)
-        loss = F.mse_loss(values, target.expand_as(values), reduction="sum") / len(data.reward)
-        _step(self._critic_optimiser, loss, "critic")
-        with torch.no_grad():
-            torch._foreach_lerp_(
-                self._target_parameters, self._critic_parameters, self.config.target_rate
-            )
+        target = data.mc_return if monte_carlo else self._td_target(data)
+        target = target.clamp(self._low, self._high)
+        observation = self._normalise(data.observation)
+        values, gradient = self.critics.regress(observation, data.action, target)
+        loss = (values - target).square().sum() / len(target)
+        _check("critic", loss, [gradient])
+        self._critic_adam.step([gradient])
+        self.targets.flat.lerp_(self.critics.flat, self.config.target_rate)
         self.critic_updates += 1
-        self.last_value = values.detach().mean()
-        return loss.detach()
+        self.last_value = values.mean()
+        return loss
+
+    def _td_target(self, data: Batch) -> Tensor:
+        following = data.next_observation
+        action = self._explore(self.actor(following))
+        value = self.targets(self._normalise(following), action, self._random_members()).amin(0)
+        return data.reward + data.discount * (1.0 - data.terminated) * value
 
     def update_actor(self, batch: Batch, anchor: float) -> Tensor:
         """One step of the policy up the critics' mean, held by the anchor; the loss, (1,).
 
         L = -Q(s, clip(mu)) / max(mean|Q|, floor) + anchor * |mu - mu_base|^2
             + box_penalty * excess(mu)^2
+
+        The clip passes the gradient straight through: a mean outside the box can come back.
         """
-        observation = self._tensors(batch).observation
+        observation = self._tensor(batch.observation)
         mean = self.actor(observation)
-        self.critics.requires_grad_(False)  # their gradients are not wanted here: 12 % faster
-        value = self.critics(self._normalise(observation), _InsideBox.apply(mean)).mean(0)
-        self.critics.requires_grad_(True)
         with torch.no_grad():
-            base = self.base(observation)
-        loss = -value.mean() / value.detach().abs().mean().clamp(min=VALUE_FLOOR)
-        loss = loss + anchor * (mean - base).square().sum(1).mean()
-        loss = loss + self.config.box_penalty * F.relu(mean.abs() - 1.0).square().sum(1).mean()
-        _step(self._actor_optimiser, loss, "actor")
+            loss, by_mean = self._actor_loss(observation, mean, anchor)
+        gradients = torch.autograd.grad(mean, self._learned, by_mean)
+        _check("actor", loss, gradients)
+        self._actor_adam.step(gradients)
         self.actor_updates += 1
-        return loss.detach()
+        return loss
+
+    def _actor_loss(
+        self, observation: Tensor, mean: Tensor, anchor: float
+    ) -> tuple[Tensor, Tensor]:
+        """The loss (1,) and its derivative by `mean` (b, m), term by term."""
+        penalty = self.config.box_penalty
+        inside = mean.clamp(-1.0, 1.0)
+        value, slope = self.critics.slope(self._normalise(observation), inside)
+        scale = value.abs().mean().clamp(min=VALUE_FLOOR)
+        drift = mean - (self.base(observation) if anchor > 0.0 else mean)
+        excess = mean - inside
+        held = anchor * drift.square() + penalty * excess.square()
+        loss = held.sum(1).mean() - value.mean() / scale
+        return loss, (2 * anchor * drift + 2 * penalty * excess - slope / scale) / len(mean)
 
     def restart_actor(self, actor: Actor) -> None:
         """Take another policy of the same shape; the critics stay, the optimiser forgets."""
         self.actor.load_state_dict(actor.state_dict())
-        self._actor_optimiser = _adam(self.actor, self.config.actor_learning_rate)
+        self._actor_adam = Adam(self._learned, self.config.actor_learning_rate)
 
     def value(self, batch: Batch) -> np.ndarray:
         """Mean value of the ensemble for a batch's observations and actions, (b,)."""
         data = self._tensors(batch)
-        with torch.inference_mode():
-            values = self.critics(self._normalise(data.observation), data.action)
-            return values.mean(0).cpu().numpy()
+        values = self.critics(self._normalise(data.observation), data.action)
+        return values.mean(0).cpu().numpy()
 
-    def _random_pair(self) -> Tensor:
-        """Indices of two members of the ensemble; all of them where there are not more."""
-        order = torch.randperm(self.config.critics, generator=self._random, device=self.device)
-        return order[:2]
+    def _random_members(self) -> list[int]:
+        """Those of the ensemble whose lowest value is the target; all where there are not more."""
+        count = self.config.critics
+        return self._choice.sample(range(count), min(self.config.target_critics, count))
 
     def _explore(self, mean: Tensor) -> Tensor:
-        noise = torch.randn(mean.shape, generator=self._random, device=mean.device)
+        noise = torch.randn(mean.shape, generator=self._noise, device=mean.device)
         return (mean + self.config.exploration_std * noise).clamp(-1.0, 1.0)
 
     def _normalise(self, observation: Tensor) -> Tensor:
         return (observation - self.base.mean) / self.base.std
 
     def _tensors(self, batch: Batch) -> Batch:
-        return Batch(*(torch.from_numpy(array).to(self.device) for array in batch))
+        return Batch(*map(self._tensor, batch))
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
 
 
-def _adam(module: torch.nn.Module, rate: float) -> torch.optim.Adam:
-    # The fused step costs a quarter of the default one at these sizes (measured).
-    learned = [p for p in module.parameters() if p.requires_grad]  # a residual's base is frozen
-    return torch.optim.Adam(learned, rate, fused=True)
-
-
-def _step(optimiser: torch.optim.Optimizer, loss: Tensor, what: str) -> None:
-    if not torch.isfinite(loss):
-        raise DivergedError(
-            f"the {what} loss is {loss.item()}: check rewards and observations in the store"
-        )
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    gradients = [p.grad for group in optimiser.param_groups for p in group["params"]]
-    if not torch.isfinite(torch.stack(torch._foreach_norm(gradients)).sum()):
+def _check(what: str, loss: Tensor, gradients: Sequence[Tensor]) -> None:
+    # One number to look at: on a GPU each look waits for it.
+    if math.isfinite(loss + torch.stack(torch._foreach_norm(gradients)).sum()):
+        return
+    if math.isfinite(loss):
         raise DivergedError(f"the {what} gradient is not finite, at a loss of {loss.item()}")
-    optimiser.step()
+    raise DivergedError(
+        f"the {what} loss is {loss.item()}: check rewards and observations in the store"
+    )

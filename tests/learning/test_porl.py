@@ -5,7 +5,6 @@ import copy
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.porl import DivergedError, Porl
@@ -84,8 +83,8 @@ def test_targets_stay_in_the_range_of_possible_returns():
 def test_the_target_is_the_lower_of_a_pair():
     porl = make_porl(critics=2)
     for member, value in zip(porl.targets.members, (0.9, 0.2), strict=True):
-        nn.init.zeros_(member[-1].weight)
-        nn.init.constant_(member[-1].bias, value)
+        member[-1].weight.zero_()
+        member[-1].bias.fill_(value)
     porl.config = porl.config.model_copy(update={"target_rate": 1e-9})
     values = learned(porl, two_states(0.0, terminated=False))
     assert np.allclose(values, GAMMA * 0.2, atol=0.02)
@@ -93,7 +92,7 @@ def test_the_target_is_the_lower_of_a_pair():
 
 def test_every_pair_of_a_larger_ensemble_gets_its_turn():
     porl = make_porl(critics=4)
-    pairs = {tuple(sorted(porl._random_pair().tolist())) for _ in range(200)}
+    pairs = {tuple(sorted(porl._random_members())) for _ in range(200)}
     assert pairs == {(i, j) for i in range(4) for j in range(i + 1, 4)}
 
 
@@ -106,15 +105,14 @@ def test_the_target_critics_follow_slowly():
         assert torch.allclose(porl.targets.state_dict()[name], expected, atol=1e-6)
 
 
-class Hill(nn.Module):
-    """A critic that knows best: the value falls with the distance from `top`."""
+class Hill:
+    """Critics that know best: the value falls with the distance from `top`."""
 
     def __init__(self, top: float):
-        super().__init__()
         self.top = top
 
-    def forward(self, observation, action):
-        return -(action - self.top).square().sum(1).unsqueeze(0)
+    def slope(self, observation, action):
+        return -(action - self.top).square().sum(1), 2 * (self.top - action)
 
 
 def climbed(porl: Porl, top: float, anchor: float, updates: int = 400) -> float:
@@ -136,6 +134,33 @@ def test_the_anchor_holds_it_near_the_frozen_policy():
     loose, firm = (climbed(make_porl(), top=0.5, anchor=anchor) for anchor in (0.1, 100.0))
     assert 0.2 < loose < 0.5
     assert abs(firm) < 0.05
+
+
+class Quadratic:
+    """Critics that autograd can look through."""
+
+    def value(self, action):
+        return (1.5 * action - action.square()).sum(1) + 0.3
+
+    def slope(self, observation, action):
+        return self.value(action), 1.5 - 2 * action
+
+
+@pytest.mark.parametrize("anchor", [0.0, 0.7])
+def test_the_actor_follows_the_derivative_of_its_loss(anchor):
+    porl = make_porl(0.2, box_penalty=0.4)
+    porl.critics = Quadratic()
+    observation = torch.eye(2)
+    mean = torch.tensor([[1.3], [-0.4]], requires_grad=True)
+    inside = mean + (mean.clamp(-1, 1) - mean).detach()  # straight through
+    value = porl.critics.value(inside)
+    expected = -value.mean() / value.detach().abs().mean()
+    expected = expected + anchor * (mean - porl.base(observation)).square().sum(1).mean()
+    expected = expected + 0.4 * (mean.abs() - 1).clamp(min=0).square().sum(1).mean()
+    (by_mean,) = torch.autograd.grad(expected, mean)
+    loss, found = porl._actor_loss(observation, mean.detach(), anchor)
+    torch.testing.assert_close(loss, expected.detach())
+    torch.testing.assert_close(found, by_mean)
 
 
 def test_the_frozen_policy_stays_frozen():
@@ -177,6 +202,17 @@ def test_observations_that_are_not_finite_stop_the_actor_unchanged():
     before = weights(porl)
     with pytest.raises(DivergedError, match="actor loss is nan"):
         porl.update_actor(batch._replace(observation=np.full((2, 2), np.nan, np.float32)), 0.1)
+    assert all(torch.equal(a, b) for a, b in zip(before, weights(porl), strict=True))
+
+
+def test_a_gradient_that_is_not_finite_stops_it_even_if_the_loss_is():
+    porl, batch = make_porl(critic_layer_norm=False), two_states(1.0, terminated=True)
+    for layers in porl.critics.members:
+        layers[0].weight.mul_(1e-25)
+    before = weights(porl)
+    far_off = batch._replace(observation=batch.observation * np.float32(1e25))
+    with pytest.raises(DivergedError, match="critic gradient is not finite, at a loss of"):
+        porl.update_critics(far_off)
     assert all(torch.equal(a, b) for a, b in zip(before, weights(porl), strict=True))
 
 

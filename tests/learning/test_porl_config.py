@@ -13,6 +13,7 @@ WRONG = [
     ("warmup_td_updates", -1), ("utd", 0), ("utd", 65), ("utd", 1.5), ("actor_delay", 0),
     ("batch_size", 0), ("success_share", 1.1), ("success_share", -0.1), ("discount", 1.01),
     ("discount", NAN), ("target_rate", 0.0), ("critics", 0), ("critics", 21),
+    ("target_critics", 0),
     ("critic_hidden", (0,)), ("critic_learning_rate", 0.0), ("actor_learning_rate", -1e-3),
     ("exploration_std", -0.1), ("exploration_std", NAN), ("anchor", -0.1), ("anchor_window", 0),
     ("box_penalty", -1.0), ("memory_capacity", 10), ("publish_every", 0),
