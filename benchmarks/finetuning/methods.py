@@ -151,7 +151,7 @@ METHODS: dict[str, Method] = {
             **_SHARED,
             demonstration_share=0.5,
             layer_norm=True,
-            initial_temperature=1.0,
+            initial_temperature=0.01,
             target_entropy=-0.5,
             entropy_in_backup=False,
             actor_value="mean",

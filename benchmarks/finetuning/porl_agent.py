@@ -1,6 +1,7 @@
 """The product's learner as one of the compared: the only place here that knows its surface."""
 
 import numpy as np
+import torch
 
 from benchmarks.finetuning.episodes import Policy
 from benchmarks.finetuning.loop import Behaviour
@@ -17,7 +18,9 @@ class PorlAgent:
     """`Trainer`, fed step by step and given the time for all updates that it owes."""
 
     def __init__(self, actor: Actor, config: PorlConfig, seed: int):
-        self._trainer = Trainer(actor, config, seed, value_range=RETURNS)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)  # a residual's first weights come from torch's own generator
+            self._trainer = Trainer(actor, config, seed, value_range=RETURNS)
         self._std = config.exploration_std
         self.updates_begin = config.presample_steps
 

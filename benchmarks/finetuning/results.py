@@ -15,12 +15,13 @@ from benchmarks.machine import RESULTS, machine
 
 FOLDER = RESULTS / "finetuning"
 ROOT = Path(__file__).resolve().parents[2]
+MEMORY = ("memory", "batch", "feeding", "held_out", "ring", "sampling")
 # What the numbers come from. Where a setting did not change but this did, a run is still used, and
 # said to be made by other code.
 CODE = (
-    "porl_ros/learning", "porl_ros/policy/network.py", "porl_ros/replay/memory.py",
-    "benchmarks/finetuning/loop.py", "benchmarks/finetuning/sac.py",
-    "benchmarks/finetuning/rivals.py", "benchmarks/finetuning/porl_agent.py",
+    "porl_ros/learning", "porl_ros/policy/network.py", "porl_ros/policy/residual.py",
+    *(f"porl_ros/replay/{part}.py" for part in MEMORY),
+    *(f"benchmarks/finetuning/{part}.py" for part in ("loop", "porl_agent", "sac", "rivals")),
 )  # fmt: skip
 
 
@@ -120,7 +121,7 @@ def _meaning(source: str) -> str:
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and _is_text(body[0]):
-            body[0] = ast.Pass()
+            body[:] = body[1:] or [ast.Pass()]
     return ast.unparse(tree)
 
 

@@ -1,5 +1,7 @@
 """The rivals that are not made of the product's learner: our SAC in two variants, and SB3's."""
 
+from functools import partial
+
 import gymnasium
 import numpy as np
 import torch
@@ -20,10 +22,11 @@ class SacAgent:
         """`actor` has two outputs per action element, see `sac.gaussian`."""
         self._sac, self._config = Sac(actor, config, seed), config
         sizes = actor.observation_size, actor.action_size // 2
-        self._memory = ReplayMemory(*sizes, config.memory_capacity, config.discount, seed)
-        self._prior = ReplayMemory(*sizes, config.memory_capacity, config.discount, seed)
+        memory = partial(ReplayMemory, *sizes, config.memory_capacity, config.discount, seed)
+        shown = memory()
         if demonstrations is not None:
-            self._prior.extend(demonstrations)
+            shown.extend(demonstrations)
+        self._memory = memory(prior=shown)
         self.updates_begin, self._steps = config.learning_starts, 0
 
     @property
@@ -60,13 +63,9 @@ class SacAgent:
                 self._sac.update_actor(batch)
 
     def _sample(self) -> Batch:
-        size = self._config.batch_size
-        shown = round(size * self._config.demonstration_share)
-        parts = [self._prior.sample(shown)] if shown else []
-        parts.append(self._memory.sample(size - shown))
-        return Batch(
-            *(torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*parts, strict=True))
-        )
+        share = self._config.demonstration_share
+        batch = self._memory.sample(self._config.batch_size, prior_share=share)
+        return Batch(*map(torch.from_numpy, batch))
 
     @property
     def _squash(self):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-REPETITIONS = 5000  # of the bootstrap
+REPETITIONS = 2000  # of the bootstrap
 COVERAGE = 0.95
 
 
