@@ -5,6 +5,7 @@ These mount file systems of their own, so they need root, and a kernel that lets
     PORL_REPLAY_DISK_CUTS=20 pytest tests/replay/test_replay_disks.py -s     # the long form
 """
 
+import contextlib
 import fcntl
 import os
 import struct
@@ -52,8 +53,8 @@ class Mount:
 def disk(tmp_path: Path) -> Iterator[Mount]:
     mount = Mount(tmp_path / "disk")
     yield mount
-    if mount.path.is_mount():
-        mount.unmount()
+    if mount.path.is_mount():  # lazily: a test that failed may still have files open
+        subprocess.run(["umount", "--lazy", str(mount.path)], check=True, capture_output=True)
 
 
 def make_image(folder: Path) -> Path:
@@ -101,6 +102,31 @@ def test_a_power_cut_loses_nothing_acknowledged(disk, tmp_path):
     print(f"{CUTS} power cuts, rows lost had waited at most {1e3 * max(waited):.0f} ms")
 
 
+def test_a_disk_that_hangs_is_waited_for_and_control_goes_on(disk, tmp_path):
+    disk.mount("-o", "loop", make_image(tmp_path))
+    spent = []
+    with ReplayWriter(disk.path / "store", SCHEMA, "arm", "one", 0.01) as writer:
+        log_rows(writer, 10)
+        writer.flush()
+        run("fsfreeze", "--freeze", disk.path)  # whoever writes to it sleeps
+        try:
+            for _ in range(2000):
+                row = make_row(writer.rows)
+                start = time.perf_counter()
+                writer.log(**row)
+                spent.append(time.perf_counter() - start)
+            with pytest.raises(TimeoutError):
+                writer.flush(timeout=0.05)
+            assert (writer.acknowledged, writer.fault) == (10, None)
+        finally:
+            run("fsfreeze", "--unfreeze", disk.path)
+        writer.flush()
+        assert writer.acknowledged == 2010
+    assert np.median(spent) < 0.001
+    assert max(spent) < 0.5
+    assert check_rows(read_store(disk.path / "store"), cut=True) == 2010
+
+
 def test_a_full_disk_stops_recording_and_nothing_else(disk):
     disk.mount("-t", "tmpfs", "-o", "size=256k", "none")
     store, spent = disk.path / "store", []
@@ -114,15 +140,26 @@ def test_a_full_disk_stops_recording_and_nothing_else(disk):
         with pytest.raises(RecordingStopped):
             writer.flush()
         assert check_rows(read_store(store)) == writer.acknowledged > 0
-    assert np.percentile(spent, 99) < 0.01
+    assert np.median(spent) < 0.001
+    assert max(spent) < 0.5
     assert check_rows(read_store(store), cut=True) == writer.acknowledged
+    filler = disk.path / "filler"
+    fill(filler)
     with pytest.raises(StoreNotWritable, match="No space left"):
         ReplayWriter(store, SCHEMA, "arm", "two")
     assert check_rows(read_store(store), cut=True) == writer.acknowledged
+    filler.unlink()
     disk.mount("-t", "tmpfs", "-o", "remount,size=4m", "none")
     with ReplayWriter(store, SCHEMA, "arm") as second:
         log_rows(second, 10)
     assert check_rows(read_store(store), cut=True) == writer.acknowledged + 10
+
+
+def fill(path: Path) -> None:
+    """Write until nothing more fits."""
+    with contextlib.suppress(OSError), open(path, "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
 
 
 def test_a_read_only_disk_is_named_and_can_be_read(disk):

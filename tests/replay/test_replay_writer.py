@@ -1,14 +1,17 @@
 """The writer: what it stores, what it refuses, and what it does when the disk fails."""
 
 import errno
+import gc
 import os
 import resource
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
 import zarr
 from replay_rows import SCHEMA, check_rows, log_rows, make_row
+from zarr.codecs import Crc32cCodec
 
 from porl_ros.replay import ReplayReader, ReplaySchema, ReplayWriter, read_store
 from porl_ros.replay.errors import (
@@ -38,6 +41,30 @@ def test_a_sealed_segment_is_an_ordinary_zarr_group(store, open_writer):
     assert group["final_observation"][1].tolist() == [13.25, -12.75, 0.75]
     assert not list((run / "journal").iterdir())
     assert zarr.open_group(store, mode="r").attrs["porl_replay"]["contract_hash"] == "c0ffee"
+
+
+def test_a_segment_is_byte_for_byte_what_zarr_writes(store, open_writer, tmp_path):
+    with open_writer(run="one") as writer:
+        log_rows(writer, 21)
+    segment = store / "writers/arm/one/segments/000000000000"
+    ours = zarr.open_group(segment, mode="r")
+    theirs = zarr.create_group(tmp_path / "theirs", attributes=dict(ours.attrs), zarr_format=3)
+    for name, array in ours.arrays():
+        theirs.create_array(
+            name,
+            data=array[...],
+            chunks=array.shape,
+            compressors=[Crc32cCodec()],
+            filters=None,
+            config={"write_empty_chunks": True},
+            chunk_key_encoding={"name": "default", "separator": "."},
+            dimension_names=array.metadata.dimension_names,
+            attributes=dict(array.attrs),
+        )
+    files = sorted(path.relative_to(segment) for path in segment.rglob("*") if path.is_file())
+    assert len(files) == 1 + 2 * 14
+    for name in files:
+        assert (segment / name).read_bytes() == (tmp_path / "theirs" / name).read_bytes(), name
 
 
 def test_rows_are_readable_once_acknowledged(store, open_writer):
@@ -253,6 +280,22 @@ def test_a_read_only_folder_is_named(tmp_path):
     tmp_path.chmod(0o555)
     with pytest.raises(StoreNotWritable, match="may write"):
         ReplayWriter(tmp_path / "store", SCHEMA, "arm")
+
+
+def test_logging_allocates_nothing_that_stays(open_writer):
+    writer, traced = open_writer(segment_rows=1000), []
+    tracemalloc.start()
+    try:
+        for _ in range(2):
+            for _ in range(20):
+                log_rows(writer, 500)
+                writer.flush()
+            writer._flusher._sealer.submit(int).result()
+            gc.collect()
+            traced.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert traced[1] - traced[0] < 10_000 * 4  # far under a row's 61 bytes for each of 10,000
 
 
 def test_logging_is_quick(open_writer):
