@@ -174,3 +174,42 @@ def export(
     if npz is None and mcap is None:
         raise typer.BadParameter("give --npz FILE, --mcap FILE or both")
     export_store(store, npz, mcap, run or [])
+
+
+@app.command("import")
+def import_(
+    recording: Annotated[
+        Path, typer.Argument(help="A rosbag2 folder, a .db3 or a .mcap file with ROS 2 messages.")
+    ],
+    store: Annotated[Path, typer.Option(help="Replay store to add to; made if it is not there.")],
+    robot: Annotated[
+        str, typer.Option("--robot", help="Robot config: a path, or a shipped name.")
+    ] = "ur5e_insert",
+    namespace: Annotated[str, typer.Option(help="Where the robot's topics are.")] = "",
+    actor: Annotated[str, typer.Option(help="Who acted: human or expert.")] = "human",
+    success: Annotated[
+        str,
+        typer.Option(
+            help="Which episodes succeed: `contract` asks the robot config's function at each "
+            "step, `always` and `never` speak for themselves, and a TOPIC says it with a "
+            "std_msgs/Bool at the end of each episode."
+        ),
+    ] = "contract",
+    episode_gap: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="A longer pause in the commands [s] begins a new episode."),
+    ] = None,
+) -> None:
+    """Take recorded demonstrations in, as the robot would have recorded them itself.
+
+    The recorded sources and commands go through the robot config at its control rate. Actions are
+    what was sent on its command topic or, where that was not recorded, how the robot moved. Steps
+    for which a source is missing or too old are left out, and counted. Example:
+    `porl replay import rosbag2_2026_11_23 --store runs/demos --episode-gap 2`, then
+    `porl bc --demos runs/demos --output runs/base`
+    """
+    from porl_ros.cli.replay_import import import_demonstrations
+
+    if actor not in ("human", "expert"):
+        raise typer.BadParameter(f"--actor '{actor}': must be human or expert")
+    import_demonstrations(recording, store, robot, namespace, actor, success, episode_gap)

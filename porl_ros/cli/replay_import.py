@@ -1,0 +1,54 @@
+"""`porl replay import`: recordings become demonstrations."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+
+from porl_ros.cli.replay_look import readable
+from porl_ros.replay.bag_import import Imported, ImportSettings, import_recording
+from porl_ros.replay.schema import Actor
+from porl_ros.robot.loading import load_robot
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def import_demonstrations(
+    recording: Path, store: Path, robot: str, namespace: str, actor: str, success: str,
+    episode_gap: float | None,
+) -> None:  # fmt: skip
+    """Import a recording and say what became of it."""
+    config = load_robot(robot)
+    settings = ImportSettings(
+        namespace=namespace,
+        actor=Actor[actor.upper()],
+        success=success,
+        episode_gap=episode_gap,
+    )
+    with readable(recording), Progress(console=console, transient=True) as bar:
+
+        def begin(total: int) -> Callable[[], None]:
+            task = bar.add_task("reading", total=total or None)
+            return lambda: bar.advance(task)
+
+        found = import_recording(recording, config, store, settings, begin)
+    _tell(found, store)
+
+
+def _tell(found: Imported, store: Path) -> None:
+    for text, count in (found.refused + found.skipped).most_common():
+        what = "messages refused" if text in found.refused else "steps left out"
+        console.print(f"note: {count} {what}: {escape(text)}")
+    if found.unexplained:
+        console.print(
+            f"[yellow]warning:[/] {found.unexplained} of {found.rows} commands ask for more than "
+            "one action can; the action is as much of it as there is. `action.scale` and "
+            "`max_lead` of the robot config say how much that is"
+        )
+    source = "what was sent" if found.commanded else "how the robot moved (no commands recorded)"
+    console.print(
+        f"{found.episodes} episodes, {found.successes} successful, {found.rows} transitions; "
+        f"actions are {source} -> {escape(str(store))}, run {escape(found.run)}"
+    )
