@@ -58,3 +58,15 @@ def test_solve_depends_on_its_arguments_alone(kinematics):
     first = kinematics.solve(kinematics.home, target)
     kinematics.solve(first + 0.3, target + 0.05)
     assert np.array_equal(kinematics.solve(kinematics.home, target), first)
+
+
+def test_no_joint_moves_the_tool_by_more_than_its_reach(kinematics):
+    rng, least = np.random.default_rng(0), np.zeros(6)
+    for joints in rng.uniform(-np.pi, np.pi, (300, 6)):
+        columns = [
+            kinematics.tool_position(joints + 1e-6 * unit) - kinematics.tool_position(joints)
+            for unit in np.eye(6)
+        ]
+        least = np.maximum(least, np.linalg.norm(columns, axis=1) / 1e-6)
+    assert (least <= kinematics.reach + 1e-6).all()
+    assert (kinematics.reach < 1.5).all()  # a bound that is of use
