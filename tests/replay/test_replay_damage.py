@@ -106,14 +106,18 @@ def images_or_error(store: Path) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(0)
 def test_a_writer_recovers_around_damage(crashed, tmp_path):
     random = np.random.default_rng(2)
     for case in range(max(20, CASES // 10)):
         store = tmp_path / str(case)
         shutil.copytree(crashed, store)
         files = files_of(store) if case % 2 else list(store.rglob("*.wal"))
-        harm(files[int(random.integers(len(files)))], random)
-        before = read_or_error(store)
+        path = files[int(random.integers(len(files)))]
+        kind = harm(path, random)
+        # Without a description there is nothing to read, until the next writer says it again
+        lost_root = kind == "remove" and path == store / "zarr.json"
+        before = ROWS if lost_root else read_or_error(store)
         try:
             with ReplayWriter(store, SCHEMA, "arm", "two") as writer:
                 log_rows(writer, 3)
