@@ -126,7 +126,13 @@ METHODS: dict[str, Method] = {
     "porl_no_anchor": ByPorl(
         "PORL without anchor", "#7d6bb5", {"anchor": 0.0, "anchor_final": 0.0}
     ),
-    "residual": ByPorl("bounded residual on the frozen base", "#a83f6b", {"residual_scale": 0.3}),
+    # As in the literature the bound is what holds it. 0.3 is the largest scale in use there
+    # (ResFiT, Policy Decorator) and must be enough for what the base does wrong.
+    "residual": ByPorl(
+        "bounded residual on the frozen base",
+        "#a83f6b",
+        {"residual_scale": 0.3, "anchor": 0.0, "anchor_final": 0.0},
+    ),
     "naive_sac": BySac(
         "naive SAC from the base",
         "#d9731a",

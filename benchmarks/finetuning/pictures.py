@@ -13,7 +13,8 @@ from matplotlib.axes import Axes  # noqa: E402
 from benchmarks.finetuning.curves import FINE, at  # noqa: E402
 from benchmarks.finetuning.methods import METHODS  # noqa: E402
 
-GREY, COLUMNS = "#4d535c", 3
+GREY = "#4d535c"
+LEGEND_COLUMNS = (1, 3, 4)  # for pictures of one, two and three columns
 Results = Mapping[str, Sequence[dict]]  # of one task, by method
 
 
@@ -27,22 +28,20 @@ def draw_task(name: str, results: Results, path: Path) -> None:
 
 def draw_all(tasks: Mapping[str, Results], steps: int, path: Path) -> None:
     """All tasks side by side, over the first `steps` steps, which all methods have."""
-    rows = -(-len(tasks) // COLUMNS)
-    size = 4.2 * min(len(tasks), COLUMNS), 2.9 * rows + 0.8
-    figure, grid = plt.subplots(
-        rows, min(len(tasks), COLUMNS), figsize=size, dpi=120, squeeze=False
-    )
+    columns = min(len(tasks), len(LEGEND_COLUMNS))
+    rows, names = -(-len(tasks) // columns), LEGEND_COLUMNS[columns - 1]
+    below = 0.22 * -(-(len(METHODS) + 1) // names) + 0.1  # inches that the legend takes
+    size = 4.2 * columns, 2.9 * rows + below
+    figure, grid = plt.subplots(rows, columns, figsize=size, dpi=120, squeeze=False)
     for axes in grid.flat[len(tasks) :]:
         axes.set_axis_off()
+    known = {}
     for axes, (name, results) in zip(grid.flat, tasks.items(), strict=False):
         _draw(axes, name, results, steps)
-    named = {}
-    for axes in grid.flat:
-        named |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    figure.legend(
-        named.values(), named.keys(), ncols=4, fontsize=8, loc="lower center", frameon=False
-    )
-    _save(figure, path, bottom=0.8 / size[1])
+        known |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    where = {"loc": "lower center", "ncols": names, "fontsize": 8, "frameon": False}
+    figure.legend(known.values(), known.keys(), **where)
+    _save(figure, path, bottom=below / size[1])
 
 
 def longest(results: Results) -> int:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from rich.console import Console
+from rich.markup import escape
 
 from benchmarks.finetuning.bases import RUNS
 from benchmarks.finetuning.results import FOLDER, ROOT, STANDARD, Cell, Judging, State, read, state
@@ -79,11 +80,13 @@ class Runner:
             queue = deque(self._possible(wanted))
             total = len(queue)
             try:
-                while queue or self._running:
-                    while queue and len(self._running) < self._jobs:
-                        self._running.append(self._start(queue.popleft()))
-                    self._wait()
-                    self._collect(queue, total)
+                with console.status("") as line:
+                    while queue or self._running:
+                        while queue and len(self._running) < self._jobs:
+                            self._running.append(self._start(queue.popleft()))
+                        line.update(escape(self._line(queue, total)))
+                        self._wait()
+                        self._collect(queue, total)
             finally:
                 for child in self._running:
                     child.kill()
@@ -95,13 +98,13 @@ class Runner:
             if there in (State.DONE, State.OTHER_CODE):
                 continue
             if self._interpreters.of(one.cell) is None:
-                console.print(
+                _say(
                     f"{one.cell}: left out, needs Meta-World: `make .venv-metaworld`, or say where "
                     "its Python is with --metaworld-python or PORL_METAWORLD_PYTHON"
                 )
                 continue
             if there is State.STALE:
-                console.print(f"{one.cell}: was made with other settings, is made again")
+                _say(f"{one.cell}: was made with other settings, is made again")
             yield one
 
     def _start(self, wanted: Wanted) -> "_Child":
@@ -121,9 +124,16 @@ class Runner:
                 self._note_speed(read(child.wanted.cell.path(self._folder)))
             else:
                 self.failed.append(child.wanted.cell)
-            done = total - len(queue) - len(self._running)
-            left = _hours(self._left(queue))
-            console.print(f"{done}/{total} {child.summary()}; about {left} to go", highlight=False)
+            _say(f"{child.summary()}; {self._progress(queue, total)}")
+
+    def _line(self, queue: Sequence[Wanted], total: int) -> str:
+        """What a terminal shows while runs are under way."""
+        running = (f"{c.wanted.cell}: {c.success:.2f} at {c.step:,}" for c in self._running)
+        return "; ".join([*running, self._progress(queue, total)])
+
+    def _progress(self, queue: Sequence[Wanted], total: int) -> str:
+        done = total - len(queue) - len(self._running)
+        return f"{done} of {total} done, about {_hours(self._left(queue))} to go"
 
     def _left(self, queue: Sequence[Wanted]) -> float:
         """Seconds until all is done, by the speeds seen; stopping early is not foreseen."""
@@ -201,6 +211,10 @@ def _only_one(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise PorlError(f"{folder}: another runner is at work there; wait for it") from None
         yield
+
+
+def _say(line: str) -> None:
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _die_with_parent() -> None:
