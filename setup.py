@@ -55,7 +55,10 @@ setup(
         (f"share/{NAME}/sim", glob("sim/*")),
     ],
     install_requires=REQUIRES,
-    extras_require={"ros": requirements("requirements-ros.txt")},
+    extras_require={
+        "ros": requirements("requirements-ros.txt"),
+        "remote": ["fsspec>=2024.6", "aiohttp>=3.9", "obstore>=0.8"],  # stores behind URLs
+    },
     python_requires=">=3.11,<3.14",
     zip_safe=False,
     maintainer="porl_ros maintainers",

@@ -6,18 +6,16 @@ import numpy as np
 
 from porl_ros.replay.follow import Chunk, RunTail
 from porl_ros.replay.layout import RunFolder
+from porl_ros.replay.local import LocalRun
 from porl_ros.replay.recovery import mark_truncated
 from porl_ros.replay.schema import Records, RunIdentity, join
-
-POLL_ROWS = 16_384  # that are read at once
 
 
 def read_run(folder: RunFolder, identity: RunIdentity) -> Iterator[Chunk]:
     """Every row of a run that is there now, in order; what cannot be read is logged."""
-    tail = RunTail(folder, identity)
+    tail = RunTail(LocalRun(folder, identity))
     try:
-        while chunks := tail.poll(POLL_ROWS):
-            yield from chunks
+        yield from tail.poll()
     finally:
         tail.close()
 

@@ -9,7 +9,9 @@ __all__ = [
     "InvalidName",
     "MemoryBudgetError",
     "NewerFormat",
+    "NotYetWhole",
     "RecordingStopped",
+    "RemoteNotInstalled",
     "ReplayError",
     "RunExists",
     "RowsGone",
@@ -17,6 +19,7 @@ __all__ = [
     "StoreFormatError",
     "StoreMissing",
     "StoreNotWritable",
+    "StoreUnreachable",
     "WriterClosed",
 ]
 
@@ -45,6 +48,14 @@ class StoreNotWritable(ReplayError):
     """The store's folder cannot be created or written."""
 
 
+class StoreUnreachable(ReplayError):
+    """The store cannot be read for now: no network, or too many open files. Nothing is lost."""
+
+
+class RemoteNotInstalled(ReplayError):
+    """Reading from this kind of URL needs a package that is not installed."""
+
+
 class ContractMismatch(ReplayError, errors.ContractMismatch):
     """The store holds data of another robot contract."""
 
@@ -63,6 +74,10 @@ class RunExists(ReplayError):
 
 class CorruptSegment(ReplayError):
     """A sealed segment is incomplete or its contents do not match its checksum."""
+
+
+class NotYetWhole(ReplayError):
+    """A segment of a remote store is there only in part: it may still be uploaded."""
 
 
 class MemoryBudgetError(ReplayError):

@@ -96,6 +96,18 @@ class Feeder:
             self.history()
         return finished
 
+    @property
+    def cursor(self) -> dict[str, tuple[int, int]]:
+        """How far each run was fed: its next row, and the next one whose final can come."""
+        return {name: (run.next_row, run.final_row) for name, run in sorted(self._runs.items())}
+
+    @cursor.setter
+    def cursor(self, cursor: dict[str, tuple[int, int]]) -> None:
+        """For the runs of which nothing had to be fed again."""
+        for name, (next_row, final_row) in cursor.items():
+            run = self._runs.setdefault(name, _Run(next_row))
+            run.final_row = max(run.final_row, final_row)
+
     def history(self) -> list[Stretch]:
         """What to feed again for a ring like this one."""
         since = {name: run.episode.first for name, run in self._runs.items() if run.episode}

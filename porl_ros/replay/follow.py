@@ -1,21 +1,16 @@
 """Following one growing run: segments and journals in the order of their rows."""
 
 import logging
-import os
-import time
-from collections import deque
-from pathlib import Path
-from typing import NamedTuple
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from porl_ros.replay.errors import CorruptSegment
+from porl_ros.replay.errors import CorruptSegment, NotYetWhole
 from porl_ros.replay.journal import JournalTail
-from porl_ros.replay.layout import RunFolder
 from porl_ros.replay.schema import Records, RunIdentity
-from porl_ros.replay.segment import load_segment
 
-SETTLED = 100_000_000  # ns after which a folder's time stamp shows any further change
 ATTEMPTS = 3  # a source can be sealed away between listing and opening; then look again
 
 log = logging.getLogger(__name__)
@@ -35,76 +30,124 @@ class Chunk(NamedTuple):
     finals: np.ndarray
 
 
-class FolderWatch:
-    """Tells whether a folder changed since the last call, for the price of a stat."""
+class Position(NamedTuple):
+    """How far a run was read: number of the next row, and of the next one whose final can come."""
 
-    def __init__(self, folder: Path):
-        self._folder = folder
-        self._seen: tuple[int, int] | None = None
+    row: int
+    final_row: int
 
-    def changed(self) -> bool:
-        try:
-            status = os.stat(self._folder)
-        except (FileNotFoundError, NotADirectoryError):
-            self._seen = None
-            return True
-        stamp = (status.st_mtime_ns, status.st_ino)
-        if stamp == self._seen:
-            return False
-        # A second change within the same clock tick would leave the same stamp: look again soon
-        settled = abs(time.time_ns() - status.st_mtime_ns) > SETTLED
-        self._seen = stamp if settled else None
-        return True
+
+class RunSource(Protocol):
+    """Where the segments and journals of a run are; see `LocalRun`, `RemoteRun`."""
+
+    identity: RunIdentity
+
+    def changed(self) -> bool: ...
+    def sources(self) -> list[int]: ...
+    def load(self, first_row: int) -> Records: ...
+    def journal(self, first_row: int) -> JournalTail: ...
+    def rows_in(self, first_row: int) -> int: ...
+    def retained_row(self) -> int: ...
 
 
 class RunTail:
-    """A cursor in one run: every row once, in order. One thread; takes no lock."""
+    """A cursor in one run: every row once, in order. One thread; takes no lock.
 
-    def __init__(self, folder: RunFolder, identity: RunIdentity):
-        self.faults: list[str] = []
-        self._folder, self._identity = folder, identity
-        self._watch = FolderWatch(folder.journal)
+    `faults` says what could not be read; `dropped` counts rows that a retention dropped before they
+    were read, `skipped` those that `skip` left out.
+    """
+
+    def __init__(self, source: RunSource):
+        self.dropped = self.skipped = 0
+        self.position = Position(0, 0)  # of what was delivered
+        self._faults: list[str] = []
+        self._waiting = ""  # for what, if something is there but not whole yet
+        self._run = source
+        self._stale = False  # whether what is listed is known to be old
         self._sources: list[int] = []  # first rows of segments and journals, ascending
         self._source = -1  # the one that is open, or was read last
         self._journal: JournalTail | None = None
-        self._row = self._final = 0  # numbers of what comes next
-        self._ready: deque[Records] = deque()
+        self._pending: Records | None = None  # read, and not delivered yet
 
-    def poll(self, limit: int | None) -> list[Chunk]:
-        """New rows, at most `limit`."""
-        chunks: list[Chunk] = []
-        if self._watch.changed():
+    @property
+    def identity(self) -> RunIdentity:
+        return self._run.identity
+
+    @property
+    def faults(self) -> list[str]:
+        return self._faults + ([self._waiting] if self._waiting else [])
+
+    def seek(self, position: Position) -> None:
+        """Go on from here."""
+        self.close()
+        self.position, self._pending = position, None
+        self._list()
+        # The final of the row before may be in the source before, too
+        before = [first for first in self._sources if first < position.row]
+        self._source = before[-1] - 1 if before else -1
+
+    def skip(self, keep: int) -> int:
+        """Begin so late that the newest `keep` rows still come; how many of the rows that are
+        there now will come.
+
+        Only whole segments are left out, and a journal counts for nothing: it is about opening
+        quickly, so nothing is read to find out.
+        """
+        self._list()
+        if not self._sources:
+            return 0
+        oldest, newest = self._sources[0], self._sources[-1]
+        end = newest + self._run.rows_in(newest)
+        begin = max(row for row in (*self._sources, end) if row <= max(oldest, end - keep))
+        self.position, self._source = Position(begin, begin), begin - 1
+        self.skipped = begin - oldest
+        return end - begin
+
+    def poll(self, limit: int | None = None) -> Iterator[Chunk]:
+        """New rows, at most `limit`. Raises StoreUnreachable; what came before is delivered."""
+        self._stale = self._stale or self._run.changed()
+        if self._stale:
             self._list()
-        while limit is None or limit > 0:
-            if not self._ready and not self._load():
-                break
-            records = self._take(limit)
-            chunks.append(
-                Chunk(self._identity.name, records.first_row, records.rows, records.finals)
-            )
-            limit = None if limit is None else limit - len(records.rows)
-        return chunks
+        while (limit is None or limit > 0) and (chunk := self._take(limit, None)):
+            yield chunk
+            limit = None if limit is None else limit - len(chunk.rows)
 
-    def _take(self, limit: int | None) -> Records:
-        records = self._ready.popleft()
-        if limit is None or len(records.rows) <= limit:
-            return records
-        finals = int(np.searchsorted(records.finals["row"], records.first_row + limit))
-        self._ready.appendleft(
-            records.since(records.first_row + limit, records.first_final + finals)
-        )
-        return records._replace(rows=records.rows[:limit], finals=records.finals[:finals])
+    def read_to(self, stop: Position) -> Iterator[Chunk]:
+        """Rows and finals from `position` to `stop`, as far as they are there."""
+        while self.position != stop and (chunk := self._take(None, stop)):
+            yield chunk
 
-    def _load(self) -> bool:
-        """Make the next records ready; False if there are none yet."""
+    def _take(self, limit: int | None, stop: Position | None) -> Chunk | None:
+        self._pending = self._pending or self._load()
+        if self._pending is None:
+            return None
+        name, first, rows, finals = self._pending
+        end = first + len(rows) if limit is None else min(first + len(rows), first + limit)
+        final_row = end
+        if stop:
+            end, final_row = max(first, min(end, stop.row)), min(end, stop.final_row)
+        count, closed = end - first, int(np.searchsorted(finals["row"], final_row))
+        if not count and not closed:
+            return None
+        taken = Chunk(name, first, rows[:count], finals[:closed])
+        rest = Chunk(name, end, rows[count:], finals[closed:])
+        self._pending = rest if len(rest.rows) or len(rest.finals) else None
+        finals_to = int(finals["row"][closed - 1]) + 1 if closed else 0
+        self.position = Position(end, max(self.position.final_row, finals_to))
+        return taken
+
+    def _load(self) -> Chunk | None:
+        """What comes next and is new; None if there is nothing yet."""
         while (records := self._next_records()) is not None:
-            fresh = records.since(self._row, self._final)
-            self._row = max(self._row, records.next_row)
-            self._final = max(self._final, records.next_final)
-            if len(fresh.rows) or len(fresh.finals):
-                self._ready.append(fresh)
-                return True
-        return False
+            row, final_row = self.position
+            first = max(row, records.first_row)
+            rows = records.rows[first - records.first_row :]
+            ends = records.finals["row"]
+            finals = records.finals[(ends >= final_row) & (ends < records.next_row)]
+            self.position = Position(first, final_row)
+            if len(rows) or len(finals):
+                return Chunk(self.identity.name, first, rows, finals)
+        return None
 
     def _next_records(self) -> Records | None:
         """The next records in the order of sources, or None if they are not written yet.
@@ -118,12 +161,15 @@ class RunTail:
             records = self._read_journal()
             if records is not None or following is None:
                 return records
-            if following > self._row and not confirmed:
+            if following > self.position.row and not confirmed:
                 confirmed = True
                 self._list()
                 continue
             try:
                 return self._open(following)
+            except NotYetWhole as error:
+                self._waiting = str(error)
+                return None
             except FileNotFoundError:
                 self._list()
         return None
@@ -141,31 +187,30 @@ class RunTail:
             self._journal = None
 
     def _list(self) -> None:
-        # Journals first: what is sealed between the two listings is then in one of them
-        sources = set(self._folder.journal_rows())
-        self._sources = sorted(sources.union(self._folder.segment_rows()))
+        self._sources = self._run.sources()
+        self._stale = False
 
     def _following(self) -> int | None:
-        return next((row for row in self._sources if row > self._source), None)
+        at = bisect_right(self._sources, self._source)
+        return self._sources[at] if at < len(self._sources) else None
 
     def _open(self, first_row: int) -> Records | None:
         """Go on to the next source and read it. FileNotFoundError: it is not there any more."""
         records, journal = self._nothing(first_row), None
         try:
-            records = load_segment(self._folder, self._identity, first_row)
+            records = self._run.load(first_row)
         except (CorruptSegment, FileNotFoundError) as error:
             journal = self._open_journal(first_row, error)
             if journal:
                 records = journal.read() or records
-        if first_row > self._row:
-            self._report(f"rows {self._row} to {first_row - 1} of {self._identity.name} are lost")
+        self._tell_missing(self.position.row, first_row)
         self.close()
-        self._source, self._journal = first_row, journal
+        self._source, self._journal, self._waiting = first_row, journal, ""
         return records
 
     def _open_journal(self, first_row: int, why: Exception) -> JournalTail | None:
         try:
-            return JournalTail(self._folder.wal(first_row), self._identity, first_row)
+            return self._run.journal(first_row)
         except FileNotFoundError:
             if not isinstance(why, CorruptSegment):
                 raise
@@ -173,10 +218,21 @@ class RunTail:
             return None
 
     def _nothing(self, first_row: int) -> Records:
-        schema = self._identity.schema
+        schema = self.identity.schema
         rows, finals = np.empty(0, schema.row_dtype), np.empty(0, schema.final_dtype)
-        return Records(first_row, self._final, rows, finals)
+        return Records(first_row, 0, rows, finals)
+
+    def _tell_missing(self, first: int, end: int) -> None:
+        """Rows `first` up to `end` are not there: dropped on purpose, or lost."""
+        if first >= end:
+            return
+        name, kept = self.identity.name, min(end, max(first, self._run.retained_row()))
+        if kept > first:
+            self.dropped += kept - first
+            log.info("replay: rows %d to %d of %s were dropped", first, kept - 1, name)
+        if end > kept:
+            self._report(f"rows {kept} to {end - 1} of {name} are lost")
 
     def _report(self, fault: str) -> None:
         log.error("replay: %s", fault)
-        self.faults.append(fault)
+        self._faults.append(fault)

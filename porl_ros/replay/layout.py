@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -184,10 +184,18 @@ def _write_root(store: Path, schema: ReplaySchema) -> None:
 
 def read_schema(store: Path) -> ReplaySchema:
     """The schema of a store; raises StoreMissing, StoreFormatError or NewerFormat."""
-    root = store / "zarr.json"
+
+    def read() -> bytes:
+        with open(store / "zarr.json", "rb") as file:
+            return file.read(LARGEST_ROOT)
+
+    return parse_schema(read, store)
+
+
+def parse_schema(read: Callable[[], bytes], store: object) -> ReplaySchema:
+    """`read_schema` of a store whose root description is what `read` returns."""
     try:
-        with open(root, "rb") as file:
-            described = json.loads(file.read(LARGEST_ROOT))["attributes"][ATTRIBUTE]
+        described = json.loads(read())["attributes"][ATTRIBUTE]
         version = described["format_version"]
         if isinstance(version, int) and version > FORMAT_VERSION:
             raise NewerFormat(
@@ -199,7 +207,7 @@ def read_schema(store: Path) -> ReplaySchema:
         raise StoreMissing(f"store: there is no replay store at {store}") from None
     except (OSError, ValueError, LookupError, TypeError, RecursionError, ValidationError) as error:
         raise StoreFormatError(
-            f"store: {root} does not describe a replay store ({error}); restore it from "
+            f"store: {store}/zarr.json does not describe a replay store ({error}); restore it from "
             "another copy of this store, or name another folder"
         ) from error
 

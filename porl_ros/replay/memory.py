@@ -190,11 +190,13 @@ class ReplayMemory:
     # Saving
 
     def state_dict(self) -> dict[str, Any]:
-        """All but the rows, which the store has: the state of the random generator, and in which
-        order what is in the ring was fed. JSON-able. A prior memory has its own."""
+        """All but the rows, which the store has: the random generator's state, and in which order
+        what is in the ring was fed. JSON-able. Its "cursor" is for a ReplayReader to go on from. A
+        prior memory has a state of its own."""
         return {
             "random": self._random.bit_generator.state,
             "given": self._ring.given,
+            "cursor": self._feeder.cursor,
             "fed": [list(stretch) for stretch in self._feeder.history()],
             "listed": self._sampler.stale(),
             "hold_out_every": self.hold_out_every,
@@ -221,6 +223,7 @@ class ReplayMemory:
             self._completed = {False: failures, True: successes}
             self._held.restore(state["held_out"])
             self.hold_out_every = state["hold_out_every"]
+            self._feeder.cursor = state["cursor"]
         self._sampler.restore(state["listed"])
         self._random.bit_generator.state = state["random"]
 

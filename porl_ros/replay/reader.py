@@ -1,12 +1,15 @@
 """Follows a store while robots write it."""
 
 import logging
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from porl_ros.replay.errors import StoreMissing
-from porl_ros.replay.follow import Chunk, FolderWatch, RunTail
-from porl_ros.replay.layout import RunFolder, mismatch, names_in, read_schema
+from porl_ros.replay.errors import RowsGone, StoreMissing, StoreUnreachable
+from porl_ros.replay.follow import Chunk, Position, RunTail
+from porl_ros.replay.layout import mismatch
+from porl_ros.replay.local import LocalStore
+from porl_ros.replay.remote import RemoteStore
 from porl_ros.replay.schema import ReplaySchema, RunIdentity
 from porl_ros.robot.contract import first_difference
 
@@ -18,68 +21,127 @@ log = logging.getLogger(__name__)
 class ReplayReader:
     """Follows any number of growing runs; one thread.
 
-    Takes no locks and never blocks a writer. A row is delivered once, in order within its run, and
-    only if the block or segment that holds it passed its checksum. What is damaged is left out,
-    logged, and named in `faults`; the runs go on after it.
+    Never waits for a writer, and never makes one wait. A row is delivered once, in order within its
+    run, and only if the block or segment that holds it passed its checksum. What is damaged is left
+    out, logged, and named in `faults`; the runs go on after it.
     """
 
-    def __init__(self, store: Path, contract_hash: str | None = None, contract: dict | None = None):
-        """Raises StoreMissing (also a StoreFormatError), StoreFormatError, NewerFormat, and
-        ContractMismatch if `contract_hash` is given and the store has another; with the
-        `contract` too, the error names the part of it that differs."""
-        self.store, self._contract_hash = Path(store), contract_hash
-        self._contract = contract
+    def __init__(
+        self,
+        store: Path | str | RemoteStore,
+        contract_hash: str | None = None,
+        contract: dict | None = None,
+        *,
+        newest: int | None = None,
+        cursor: Mapping[str, Sequence[int]] | None = None,
+    ):
+        """`store`: a folder, or the URL of a copy (`s3://`, `https://`, ...), of which sealed
+        segments are read. `newest`: leave out what is older than that many rows (see `skipped`).
+        `cursor`: what an earlier reader's `cursor` returned, from where its runs go on.
+
+        Raises StoreMissing (also a StoreFormatError), StoreFormatError, NewerFormat, and
+        ContractMismatch if `contract_hash` is given and the store has another; with the `contract`
+        too, the error names the part of it that differs. For a URL RemoteNotInstalled and
+        StoreUnreachable, too.
+        """
+        if isinstance(store, str) and "://" in store:
+            store = RemoteStore(store)
+        self._store = store if isinstance(store, RemoteStore) else LocalStore(Path(store))
+        self._contract_hash, self._contract = contract_hash, contract
+        self._cursor = {run: Position(*map(int, row)) for run, row in (cursor or {}).items()}
         self.rows_read = 0
-        self._tails: dict[tuple[str, str], RunTail] = {}
-        self._robots: dict[str, FolderWatch] = {}
-        self._watch = FolderWatch(self.store / "writers")
+        self._robots: dict[str, list[RunTail]] = {}  # their runs in the order of names
+        self._runs: dict[str, RunTail] = {}
         self._vanished = False
-        self._first = 0  # which run the next poll begins with
+        self._turn = 0  # which robot the next poll begins with
         self.schema = self._verify()
+        if newest is not None:
+            self._skip_to(newest)
 
     def _verify(self) -> ReplaySchema:
-        schema = read_schema(self.store)
+        schema = self._store.schema()
         if self._contract_hash not in (None, schema.contract_hash):
             where = first_difference(self._contract, schema.contract) if self._contract else ""
             ours, theirs = self._contract_hash, schema.contract_hash
-            raise mismatch(self.store, "contract_hash", theirs, ours, where)
+            raise mismatch(self._store, "contract_hash", theirs, ours, where)
         return schema
 
     def poll(self, limit: int | None = None) -> list[Chunk]:
         """Rows new since the last poll, at most `limit`; a stat or two a run if there are none.
 
-        A store that vanishes yields nothing until it is back. Raises StoreFormatError or
-        ContractMismatch if what comes back is another store.
+        A robot's runs come one after the other, in the order of their names. A store that vanishes
+        yields nothing until it is back. Raises StoreFormatError or ContractMismatch if what comes
+        back is another store; StoreUnreachable when it cannot be read for now: poll again.
         """
         self._discover()
-        tails = list(self._tails.values())
-        chunks: list[Chunk] = []
-        left = limit
-        for offset in range(len(tails)):
-            index = (self._first + offset) % len(tails)
-            found = tails[index].poll(left)
-            chunks += found
-            if left is not None:
-                left -= sum(len(chunk.rows) for chunk in found)
-                if left <= 0:  # the others first next time, so that one run cannot starve them
-                    self._first = (index + 1) % len(tails)
-                    break
+        robots, chunks, left = list(self._robots.values()), [], limit
+        for offset in range(len(robots)):
+            for tail in robots[(self._turn + offset) % len(robots)]:
+                found = self._poll(tail, left, raising=not chunks)
+                chunks += found
+                if left is not None:
+                    left -= sum(len(chunk.rows) for chunk in found)
+                    if left <= 0:
+                        break
+            if left is not None and left <= 0:  # the others first next time, so that none starves
+                self._turn = (self._turn + offset + 1) % len(robots)
+                break
         self.rows_read += sum(len(chunk.rows) for chunk in chunks)
         return chunks
+
+    def _poll(self, tail: RunTail, limit: int | None, raising: bool) -> list[Chunk]:
+        chunks: list[Chunk] = []
+        try:
+            chunks.extend(tail.poll(limit))
+        except StoreUnreachable:
+            if raising and not chunks:
+                raise
+        return chunks
+
+    def replay(self, run: str, first_row: int, next_row: int, final_row: int) -> Iterator[Chunk]:
+        """Rows `first_row` up to `next_row` of a run once more, with those finals of rows before
+        `final_row` that have not come with earlier ones; polling goes on after them.
+
+        For ReplayMemory.load_state_dict. Raises RowsGone if there is no such run.
+        """
+        self._discover()
+        if run not in self._runs:
+            raise RowsGone(f"run: {self._store} has no {run} any more; begin with a new memory")
+        tail = self._runs[run]
+        if tail.position.row != first_row:
+            tail.seek(Position(first_row, first_row))
+        for chunk in tail.read_to(Position(next_row, final_row)):
+            self.rows_read += len(chunk.rows)
+            yield chunk
+
+    def cursor(self) -> dict[str, tuple[int, int]]:
+        """How far each run was read: number of the next row, and of the next one whose final can
+        come. JSON-able."""
+        return {name: tuple(tail.position) for name, tail in self._runs.items()}
 
     def runs(self) -> list[str]:
         """Every run there is, as "robot/run", sorted."""
         self._discover()
-        return sorted(f"{robot}/{run}" for robot, run in self._tails)
+        return sorted(self._runs)
 
     @property
     def faults(self) -> list[str]:
         """What could not be read, a sentence each."""
-        return [fault for tail in self._tails.values() for fault in tail.faults]
+        return [fault for tail in self._runs.values() for fault in tail.faults]
+
+    @property
+    def dropped(self) -> int:
+        """Rows that a retention dropped before they were read."""
+        return sum(tail.dropped for tail in self._runs.values())
+
+    @property
+    def skipped(self) -> int:
+        """Rows that `newest` left out."""
+        return sum(tail.skipped for tail in self._runs.values())
 
     def close(self) -> None:
         """Close the journals that are open (one for each running run). Harmless when repeated."""
-        for tail in self._tails.values():
+        for tail in self._runs.values():
             tail.close()
 
     def __enter__(self) -> Self:
@@ -88,25 +150,33 @@ class ReplayReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _discover(self) -> None:
-        if self._watch.changed():
-            if not self._is_there():
-                return
-            for robot in names_in(self.store / "writers"):
-                folder = self.store / "writers" / robot
-                self._robots.setdefault(robot, FolderWatch(folder))
-        for robot, watch in self._robots.items():
-            if watch.changed():
-                self._add_runs(robot)
+    def _skip_to(self, newest: int) -> None:
+        """Names of runs sort by when they began, so the last ones hold the newest rows."""
+        self._discover()
+        runs = [tail for name, tail in self._runs.items() if name not in self._cursor]
+        left = newest
+        for tail in sorted(runs, key=lambda tail: tail.identity.run, reverse=True):
+            left -= tail.skip(max(0, left))
+        if self.skipped:
+            log.info("replay: %d older rows of %s are skipped", self.skipped, self._store)
 
-    def _add_runs(self, robot: str) -> None:
-        for run in names_in(self.store / "writers" / robot):
-            if (robot, run) not in self._tails:
-                identity = RunIdentity(self.schema, robot, run)
-                self._tails[robot, run] = RunTail(RunFolder(self.store, robot, run), identity)
+    def _discover(self) -> None:
+        if not self._is_there():
+            return
+        for robot, run in self._store.new_runs():
+            name = f"{robot}/{run}"
+            if name in self._runs:
+                continue
+            tail = RunTail(self._store.run(RunIdentity(self.schema, robot, run)))
+            if name in self._cursor:
+                tail.seek(self._cursor[name])
+            self._runs[name] = tail
+            tails = self._robots.setdefault(robot, [])
+            tails.append(tail)
+            tails.sort(key=lambda tail: tail.identity.run)
 
     def _is_there(self) -> bool:
-        if (self.store / "writers").is_dir():
+        if self._store.is_there():
             if self._vanished:
                 try:
                     self.schema = self._verify()
@@ -115,14 +185,17 @@ class ReplayReader:
                 self._vanished = False
             return True
         if not self._vanished:
-            log.warning("replay: the store %s has vanished; waiting for it", self.store)
+            log.warning("replay: the store %s has vanished; waiting for it", self._store)
             self._vanished = True
         return False
 
 
 def read_store(
-    store: Path, contract_hash: str | None = None, contract: dict | None = None
+    store: Path | str, contract_hash: str | None = None, contract: dict | None = None
 ) -> list[Chunk]:
     """Everything in a store, once, runs in the order of their names. Raises as ReplayReader."""
+    chunks: list[Chunk] = []
     with ReplayReader(store, contract_hash, contract) as reader:
-        return reader.poll()
+        while found := reader.poll():
+            chunks += found
+    return chunks

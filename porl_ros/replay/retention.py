@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,9 +52,18 @@ def retained_row(folder: RunFolder) -> int:
     0 if none were, or if the file that says so cannot be understood: dropped rows then count as
     lost, which is told, and never the other way round.
     """
-    try:
+
+    def read() -> bytes:
         with open(folder.path / RETAINED, "rb") as file:
-            row = json.loads(file.read(LARGEST_RETAINED))["first_row"]
+            return file.read(LARGEST_RETAINED)
+
+    return parse_retained(read)
+
+
+def parse_retained(read: Callable[[], bytes]) -> int:
+    """`retained_row` of a run whose record is what `read` returns."""
+    try:
+        row = json.loads(read())["first_row"]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return 0
     return row if type(row) is int and row > 0 else 0
