@@ -81,6 +81,7 @@ def _compare(rounds: int, seconds: float, rows: int) -> Results:
 def _own(rounds: int, seconds: float, long: int) -> dict[str, list[dict]]:
     plans = {
         "staleness": (properties.staleness, seconds),
+        "camera": (properties.camera, seconds),
         "long_run": (properties.long_run, long),
         "nothing_sealed": (properties.nothing_sealed, long),
     }
@@ -119,6 +120,9 @@ def _own_table(own: dict[str, list[dict]]) -> Table:
         "logged until it can be sampled, p50 [ms]": [one["p50_ms"] for one in fresh],
         "p99 [ms]": [one["p99_ms"] for one in fresh],
         "maximum [ms]": [one["max_ms"] for one in fresh],
+        "with a camera, log p99 [us]": [one["p99_us"] for one in own["camera"]],
+        "log p99 of rows with a frame [us]": [one["frame_p99_us"] for one in own["camera"]],
+        "CPU, the loop included [%]": [one["cpu_percent"] for one in own["camera"]],
         "grown since the first tenth of the rows [MB]": [
             one["grown_bytes"] / 1e6 for one in own["long_run"]
         ],

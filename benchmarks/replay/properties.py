@@ -11,13 +11,20 @@ import numpy as np
 
 from benchmarks.replay import rows
 from benchmarks.replay.measuring import PERIOD
-from porl_ros.replay import ReplayMemory, ReplayReader, ReplayWriter
+from porl_ros.replay import (
+    ImageStream,
+    ReplayMemory,
+    ReplayReader,
+    ReplaySchema,
+    ReplayWriter,
+)
 from porl_ros.replay.journal import JournalWriter
 from porl_ros.replay.layout import RunFolder, create_store, make_folder
 from porl_ros.replay.schema import Records, RunIdentity
 
 POLL = 0.01  # s between two looks at the store
 SEGMENT = 4096
+FRAME_EVERY = 33  # rows
 
 
 def staleness(folder: Path, seconds: float) -> dict:
@@ -52,6 +59,30 @@ def _write_at_1_khz(store: Path, count: int, ready) -> None:
         for number in range(count):
             time.sleep(max(0.0, begun + number * PERIOD - time.perf_counter()))
             writer.log(**rows.keywords(number, time.monotonic_ns()))
+
+
+def camera(folder: Path, seconds: float) -> dict:
+    """1 kHz of rows and 30 Hz of 640x480 JPEGs: how long `log` takes with and without a frame."""
+    stream = ImageStream(name="camera", height=480, width=640, encoding="jpeg")
+    schema = ReplaySchema(**rows.SCHEMA.model_dump(exclude={"format_version"}), images=(stream,))
+    frame = np.random.default_rng(0).integers(0, 40, stream.shape, np.uint8)  # dark and noisy
+    count = round(seconds / PERIOD)
+    spent = np.empty(count)
+    with ReplayWriter(folder / "store", schema, "arm") as writer:
+        begun, cpu = time.perf_counter(), time.process_time()
+        for number in range(count):
+            time.sleep(max(0.0, begun + number * PERIOD - time.perf_counter()))
+            images = {"camera": frame} if number % FRAME_EVERY == 0 else None
+            start = time.perf_counter()
+            writer.log(**rows.keywords(number, number), images=images)
+            spent[number] = time.perf_counter() - start
+        cpu = (time.process_time() - cpu) / (time.perf_counter() - begun)
+    with_frame = np.arange(count) % FRAME_EVERY == 0
+    return {
+        "p99_us": 1e6 * np.percentile(spent[~with_frame], 99),
+        "frame_p99_us": 1e6 * np.percentile(spent[with_frame], 99),
+        "cpu_percent": 100 * cpu,
+    }
 
 
 def long_run(folder: Path, count: int) -> dict:

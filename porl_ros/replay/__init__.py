@@ -1,10 +1,11 @@
 """The replay store: what the robot did, safe on disk at once, and how a learner reads it."""
 
 from porl_ros.replay.errors import ReplayError
+from porl_ros.replay.images import Images, read_images
 from porl_ros.replay.memory import Batch, Episode, ReplayMemory
 from porl_ros.replay.reader import Chunk, ReplayReader, read_store
 from porl_ros.replay.retention import Retention
-from porl_ros.replay.schema import Actor, ReplaySchema, robot_schema
+from porl_ros.replay.schema import Actor, ImageStream, ReplaySchema, robot_schema
 from porl_ros.replay.writer import ReplayWriter
 
 __all__ = [
@@ -12,12 +13,15 @@ __all__ = [
     "Batch",
     "Chunk",
     "Episode",
+    "ImageStream",
+    "Images",
     "ReplayError",
     "ReplayMemory",
     "ReplayReader",
     "ReplaySchema",
     "ReplayWriter",
     "Retention",
+    "read_images",
     "read_store",
     "robot_schema",
 ]

@@ -27,6 +27,7 @@ class FrameSlots:
         self.stream = stream
         capacity = max(2, WAITING_BYTES // stream.frame_bytes)
         self._images = np.empty((capacity, *stream.shape), np.uint8)
+        self._bytes = memoryview(self._images).cast("B")
         self._rows = np.empty(capacity, np.int64)
         self.count = 0
 
@@ -43,10 +44,12 @@ class FrameSlots:
             raise ValueError(
                 f"images: {stream.name}: {image.dtype} {image.shape}, expected uint8 {stream.shape}"
             )
-        return image
+        return np.ascontiguousarray(image)
 
     def add(self, row: int, image: np.ndarray) -> None:
-        self._images[self.count] = image
+        # Not by NumPy, which lets another thread run while it copies, and then waits for it
+        at = self.count * self.stream.frame_bytes
+        self._bytes[at : at + self.stream.frame_bytes] = memoryview(image).cast("B")
         self._rows[self.count] = row
         self.count += 1
 
