@@ -29,6 +29,11 @@ class Contender:
         """Store row `number`."""
         raise NotImplementedError
 
+    def fill(self, count: int) -> None:
+        """Store the first `count` rows, the quickest way there is; to an empty store."""
+        for number in range(count):
+            self.add(number)
+
     def settle(self) -> None:
         """Return when all that was added is as safe as it gets."""
 
@@ -154,6 +159,16 @@ class TorchRlBuffer(Contender):
         row = {"observation": observation, "action": action, "next": following}
         self._buffer.add(TensorDict(row, []))
 
+    def fill(self, count: int) -> None:
+        import torch
+        from tensordict import TensorDict
+
+        table = {name: torch.from_numpy(array) for name, array in rows.columns(count).items()}
+        following = {name: table[name] for name in ("reward", "terminated", "truncated")}
+        following["observation"] = table["observation"].roll(-1, 0)
+        content = {"observation": table["observation"], "action": table["action"]}
+        self._buffer.extend(TensorDict(content | {"next": following}, [count]))
+
     def disk_bytes_per_row(self, added: int) -> float:
         return super().disk_bytes_per_row(self.capacity)  # which its files have room for
 
@@ -187,6 +202,14 @@ class H5pyTable(Contender):
         self._rows = number + 1
         if time.perf_counter() - self._flushed >= self.INTERVAL:
             self.settle()
+
+    def fill(self, count: int) -> None:
+        self._table.resize(count, axis=0)
+        table = np.zeros(count, rows.SCHEMA.row_dtype)
+        for name, array in rows.columns(count).items():
+            table[name] = array.reshape(table[name].shape)
+        self._table[:] = table
+        self._rows = count
 
     def settle(self) -> None:
         self._file.flush()
@@ -230,6 +253,13 @@ class NaiveZarr(Contender):
         row = packed(number)
         for name, array in self._arrays.items():
             array.append(row[name][None])
+
+    def fill(self, count: int) -> None:
+        filled = rows.columns(count)
+        for name, array in self._arrays.items():
+            array.resize((count, *array.shape[1:]))
+            if name in filled:
+                array[:] = filled[name].reshape(array.shape)
 
     def sample(self, batch: int) -> None:
         count = self._arrays["reward"].shape[0]

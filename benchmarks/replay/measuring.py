@@ -90,12 +90,9 @@ def sustained(folder: Path, name: str, count: int, limit: float) -> dict:
 
 
 def sampling(folder: Path, name: str, count: int, batches: tuple[int, ...], seconds: float) -> dict:
-    """Batches a second from `count` rows, or as many as the store takes in half a minute."""
+    """Batches a second from `count` rows."""
     store = _contender(name, folder, count + count // 100)
-    begun, number = time.perf_counter(), 0
-    while number < count and time.perf_counter() - begun < 30.0:
-        store.add(number)
-        number += 1
+    store.fill(count)
     store.open_sampler()
     gc.collect()
     rates = {f"batches_of_{batch}_per_s": _rate(store, batch, seconds) for batch in batches}

@@ -35,6 +35,19 @@ def is_last(number: int) -> bool:
     return number % EPISODE == EPISODE - 1
 
 
+def columns(count: int) -> dict[str, np.ndarray]:
+    """The first `count` rows as arrays: what a learner needs of them."""
+    numbers = np.arange(count)
+    ends = numbers % EPISODE == EPISODE - 1
+    return {
+        "observation": OBSERVATIONS[numbers % DIFFERENT],
+        "action": ACTIONS[numbers % DIFFERENT],
+        "reward": np.full((count, 1), 0.5, np.float32),
+        "terminated": ends[:, None],
+        "truncated": np.zeros((count, 1), bool),
+    }
+
+
 def keywords(number: int, stamp: int) -> dict:
     """The keywords of `ReplayWriter.log`."""
     last = is_last(number)
