@@ -6,15 +6,18 @@ Haarnoja et al. 2018 (arXiv 1812.05905) with automatic temperature. The options 
 
 import copy
 import math
-from itertools import pairwise
 from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from porl_ros.configfile import StrictModel
+from porl_ros.learning.adam import Adam
+from porl_ros.learning.critic import Critics
+from porl_ros.learning.mlp import Record, gradients, value
+from porl_ros.learning.products import quicken
 from porl_ros.policy.network import Actor, Width
 from porl_ros.replay import Batch
 
@@ -63,58 +66,58 @@ def gaussian(actor: Actor, std: float) -> Actor:
 
 
 class Sac:
-    """Actor (a network from `gaussian`), critics, temperature. Deterministic given `seed`."""
+    """Actor (a network from `gaussian`), critics, temperature. Deterministic given `seed`.
+
+    Made of the parts of the product's learner, so that an update takes about as long as its.
+    """
 
     def __init__(self, actor: Actor, config: SacConfig, seed: int):
-        self.config, self.actor = config, copy.deepcopy(actor)
+        self.config, self.actor = config, quicken(copy.deepcopy(actor))
         self._random = torch.Generator().manual_seed(seed)
+        sizes = actor.observation_size, actor.action_size // 2
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.critics = _Critics(actor.observation_size, actor.action_size // 2, config)
-        self.targets = copy.deepcopy(self.critics).requires_grad_(False)
-        self._log_temperature = torch.tensor(
-            math.log(config.initial_temperature), requires_grad=True
-        )
-        self._target_entropy = config.target_entropy * (actor.action_size // 2)
-        self._actor_optimiser = _adam(self.actor.parameters(), config)
-        self._critic_optimiser = _adam(self.critics.parameters(), config)
-        self._temperature_optimiser = _adam([self._log_temperature], config)
+            self.critics = Critics(*sizes, config.critic_hidden, config.critics, config.layer_norm)
+        self.targets = copy.deepcopy(self.critics)
+        self._log_temperature = torch.tensor([math.log(config.initial_temperature)])
+        self._target_entropy = config.target_entropy * sizes[1]
+        self._learned = list(self.actor.parameters())
+        self._actor_adam = Adam(self._learned, config.learning_rate)
+        self._critic_adam = Adam([self.critics.flat], config.learning_rate)
+        self._temperature_adam = Adam([self._log_temperature], config.learning_rate)
         self.critic_updates = self.actor_updates = 0
 
     @property
-    def temperature(self) -> Tensor:
-        return self._log_temperature.detach().exp()
+    def temperature(self) -> float:
+        return math.exp(self._log_temperature)
 
+    @torch.no_grad()
     def update_critics(self, data: Batch) -> None:
         """y = r + discount * (1 - terminated) * (min over a random pair of Q' [- alpha log pi])."""
-        with torch.no_grad():
-            action, log_density = self._sample(data.next_observation)
-            values = self.targets(self._normalise(data.next_observation), action)
-            value = values[torch.randperm(len(values), generator=self._random)[:2]].amin(0)
-            if self.config.entropy_in_backup:
-                value = value - self.temperature * log_density
-            target = data.reward + data.discount * (1.0 - data.terminated) * value
-        values = self.critics(self._normalise(data.observation), data.action)
-        loss = F.mse_loss(values, target.expand_as(values), reduction="sum") / len(target)
-        _step(self._critic_optimiser, loss)
-        with torch.no_grad():
-            torch._foreach_lerp_(
-                list(self.targets.parameters()),
-                list(self.critics.parameters()),
-                self.config.target_rate,
-            )
+        action, log_density = self._sample(data.next_observation)
+        pair = torch.randperm(self.config.critics, generator=self._random)[:2].tolist()
+        future = self.targets(self._normalise(data.next_observation), action, pair).amin(0)
+        if self.config.entropy_in_backup:
+            future = future - self.temperature * log_density
+        target = data.reward + data.discount * (1.0 - data.terminated) * future
+        observation = self._normalise(data.observation)
+        _, gradient = self.critics.regress(observation, data.action, target)
+        self._critic_adam.step([gradient])
+        self.targets.flat.lerp_(self.critics.flat, self.config.target_rate)
         self.critic_updates += 1
 
     def update_actor(self, data: Batch) -> None:
-        """Actor: alpha log pi - Q. Temperature: towards the target entropy."""
+        """Actor: down alpha log pi - Q. Temperature: towards the target entropy."""
         action, log_density = self._sample(data.observation)
-        self.critics.requires_grad_(False)
-        values = self.critics(self._normalise(data.observation), action)
-        self.critics.requires_grad_(True)
-        value = values.amin(0) if self.config.actor_value == "min" else values.mean(0)
-        _step(self._actor_optimiser, (self.temperature * log_density - value).mean())
+        observation, fixed = self._normalise(data.observation), action.detach()
+        if self.config.actor_value == "mean":
+            _, slope = self.critics.slope(observation, fixed)
+        else:
+            slope = _slope_of_lowest(self.critics, observation, fixed)
+        loss = (self.temperature * log_density - (slope * action).sum(1)).mean()
+        self._actor_adam.step(torch.autograd.grad(loss, self._learned))
         missing = (log_density.detach() + self._target_entropy).mean()
-        _step(self._temperature_optimiser, -self._log_temperature * missing)
+        self._temperature_adam.step([-missing.reshape(1)])
         self.actor_updates += 1
 
     def _sample(self, observation: Tensor) -> tuple[Tensor, Tensor]:
@@ -134,35 +137,16 @@ class Sac:
         return (observation - self.actor.mean) / self.actor.std
 
 
-class _Critics(nn.Module):
-    """Q_i(s, a) of an ensemble, new."""
-
-    def __init__(self, observation_size: int, action_size: int, config: SacConfig):
-        super().__init__()
-        sizes = [observation_size + action_size, *config.critic_hidden]
-        members = (_network(sizes, config.layer_norm) for _ in range(config.critics))
-        self.members = nn.ModuleList(members)
-
-    def forward(self, observation: Tensor, action: Tensor) -> Tensor:
-        """(b, k), (b, m) -> values (count, b)."""
-        joined = torch.cat([observation, action], 1)
-        return torch.stack([member(joined).squeeze(1) for member in self.members])
-
-
-def _network(sizes: list[int], layer_norm: bool) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for fan_in, fan_out in pairwise(sizes):
-        layers += [nn.Linear(fan_in, fan_out)]
-        layers += [nn.LayerNorm(fan_out)] if layer_norm else []
-        layers += [nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
-
-
-def _adam(parameters, config: SacConfig) -> torch.optim.Adam:
-    return torch.optim.Adam(parameters, config.learning_rate, fused=True)
-
-
-def _step(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    optimiser.step()
+@torch.no_grad()
+def _slope_of_lowest(critics: Critics, observation: Tensor, action: Tensor) -> Tensor:
+    """Derivative by the action (b, m) of the lowest value of the ensemble."""
+    joined = torch.cat([observation, action], 1)
+    tapes: list[list[Record]] = [[] for _ in critics.members]
+    values = [
+        value(network, joined, tape) for network, tape in zip(critics.members, tapes, strict=True)
+    ]
+    lowest, total = torch.stack(values).argmin(0), torch.zeros_like(action)
+    for number, (network, tape) in enumerate(zip(critics.members, tapes, strict=True)):
+        flow = gradients(network, tape, (lowest == number).float())
+        total += flow @ network[0].weight[:, observation.shape[1] :]
+    return total

@@ -11,7 +11,8 @@ from benchmarks.finetuning.loop import Loop, Rows
 from benchmarks.finetuning.methods import DEFAULTS, METHODS
 from benchmarks.finetuning.results import Judging
 from benchmarks.finetuning.run import Run
-from benchmarks.finetuning.sac import Sac, gaussian
+from benchmarks.finetuning.sac import Sac, _slope_of_lowest, gaussian
+from porl_ros.learning.mlp import value
 from porl_ros.policy.network import Actor
 from porl_ros.replay import Batch, ReplayMemory
 
@@ -159,13 +160,27 @@ def test_critics_learn_the_reward_where_the_episode_ends():
     assert (values - batch.reward).square().mean() < 0.3 * batch.reward.var()
 
 
+def test_the_actor_climbs_what_the_lowest_critic_says():
+    sac, data = Sac(gaussian(Actor(2, 2, (8,)), 1.0), METHODS["naive_sac"].config, 0), make_batch()
+    # Two critics that disagree on where the value rises: their lowest is a roof.
+    observation, action = data.observation, data.action.clone().requires_grad_()
+    joined = torch.cat([observation, action], 1)
+    values = torch.stack([value(layers, joined) for layers in sac.critics.members])
+    assert (values[0] < values[1]).any()
+    assert (values[0] > values[1]).any()
+    (wanted,) = torch.autograd.grad(values.amin(0).sum(), action)
+    assert torch.allclose(
+        _slope_of_lowest(sac.critics, observation, data.action), wanted, atol=1e-6
+    )
+
+
 @pytest.mark.parametrize(("std", "rises"), [(0.01, True), (0.9, False)])
 def test_the_temperature_rises_while_there_is_too_little_entropy(std, rises):
     config = METHODS["naive_sac"].config.model_copy(update=SMALL)
     sac, before = Sac(gaussian(Actor(2, 2, (8,)), std), config, 0), config.initial_temperature
     for _ in range(3):
         sac.update_actor(make_batch())
-    assert (float(sac.temperature) > before) is rises
+    assert (sac.temperature > before) is rises
 
 
 @pytest.mark.slow
