@@ -35,8 +35,8 @@ def read_images(store: Path, run: str, first_row: int, count: int, stream: str) 
     """
     schema = read_schema(Path(store))
     number = _number(schema.images, stream, store)
-    identity = RunIdentity(schema, *run.split("/", 1))
-    folder = RunFolder(Path(store), identity.robot, identity.run)
+    robot, _, name = run.partition("/")
+    identity, folder = RunIdentity(schema, robot, name), RunFolder(Path(store), robot, name)
     rows, images, damaged = [], [], []
     for records, payload in sources_of(folder, identity, first_row, count):
         wanted = records.frames["row"] - first_row

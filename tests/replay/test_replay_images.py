@@ -12,7 +12,7 @@ from replay_rows import SCHEMA as PLAIN
 from replay_rows import check_rows, log_rows, make_row
 
 from porl_ros.replay import ReplayReader, ReplaySchema, ReplayWriter, read_store
-from porl_ros.replay.errors import ContractMismatch, StoreFormatError
+from porl_ros.replay.errors import ContractMismatch, InvalidName, StoreFormatError
 from porl_ros.replay.frames import decode, encode
 from porl_ros.replay.images import read_images
 from porl_ros.replay.schema import ImageStream
@@ -64,6 +64,8 @@ def test_images_are_read_across_segments_and_journal(crashed):
     assert read_images(crashed, "arm/two", 0, 10, "top").images.shape == (0, 16, 16, 1)
     with pytest.raises(StoreFormatError, match=r"no images 'left'.*wrist"):
         read_images(crashed, "arm/one", 0, 10, "left")
+    with pytest.raises(InvalidName, match="^run:"):
+        read_images(crashed, "arm", 0, 10, "top")
 
 
 def test_images_in_large_chunks(store, open_writer, monkeypatch):
