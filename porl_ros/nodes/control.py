@@ -20,6 +20,8 @@ from porl_ros.replay import ReplayWriter
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.observation import Sample
 
+QUIET = 2.0  # seconds in which the log does not repeat itself
+
 
 class Parts(NamedTuple):
     """What a control loop works with; the policy node makes and ends them."""
@@ -47,6 +49,7 @@ class Control:
         self._samples: dict[str, Sample] = {}
         self._acted = self._perceived = -1  # stamps of the samples last acted on, last seen
         self._note: Alarm | None = None  # of this step, which is taken all the same
+        self._logged: dict[Reason, float] = {}  # when, s of a clock that never jumps
         self._log = parts.node.get_logger()
 
     # What the two modes differ in
@@ -158,8 +161,7 @@ class Control:
 
     def _react(self, alarm: Alarm) -> None:
         """Do what the table says; of slow inference only what is more than to hold one step."""
-        text = f"{alarm.reason}: {alarm.text}"
-        self._log.warning(f"{text} -> {alarm.reaction}", throttle_duration_sec=2.0)
+        self._log_alarm(alarm)
         match alarm.reaction:
             case Reaction.CONTINUE:
                 self._note = alarm
@@ -173,8 +175,15 @@ class Control:
                 self._end_episode()
                 self._come_to_rest(State.HOLDING, alarm.reason, alarm.text)
             case Reaction.STOP:
-                self._parts.stop.press(f"watchdog {text}")
+                self._parts.stop.press(f"watchdog {alarm.reason}: {alarm.text}")
                 self.stop()
+
+    def _log_alarm(self, alarm: Alarm) -> None:
+        """Each reason by itself: none may hide another."""
+        now = time.monotonic()
+        if now - self._logged.get(alarm.reason, -QUIET) >= QUIET:
+            self._logged[alarm.reason] = now
+            self._log.warning(f"{alarm.reason}: {alarm.text} -> {alarm.reaction}")
 
     def _end_episode(self) -> None:
         self._parts.interaction.abort()

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 
 from porl_ros.errors import PorlError
-from porl_ros.nodes.plausible import Plausible
 from porl_ros.policy.runtime import PolicyRuntime
 from porl_ros.replay import Actor, ReplayWriter
 from porl_ros.robot.controller import Act, Controller, Outcome
@@ -41,7 +40,6 @@ class Interaction:
 
     def __init__(self, controller: Controller, runtime: PolicyRuntime, writer: ReplayWriter):
         self._controller, self._runtime, self._writer = controller, runtime, writer
-        self._plausible = Plausible(controller.config)
         self.steps = 0  # actions taken, over all episodes
         self.episode = -1
         self.running = False
@@ -65,7 +63,7 @@ class Interaction:
             self._begin(samples)
             return None
         outcome = self._controller.observe(samples)
-        self._require_usable(samples, outcome.observation)
+        self._require_usable(outcome.observation)
         self._record(outcome)
         self._observation = outcome.observation
         self._return += outcome.reward
@@ -111,17 +109,15 @@ class Interaction:
             observation = self._controller.begin(samples, self._in_place)
         except PorlError as error:
             raise UnusableObservation(str(error)) from None
-        self._require_usable(samples, observation)
+        self._require_usable(observation)
         self._observation, self._in_place = observation, False
         self.running, self._act, self._return = True, None, 0.0
         self.episode += 1
 
-    def _require_usable(self, samples: Samples, observation: np.ndarray) -> None:
-        fault = self._plausible.fault(samples)
-        if not fault and np.isfinite(observation).all():
-            return
-        self.abort(in_place=True)
-        raise UnusableObservation(fault or "the observation holds values that are not finite")
+    def _require_usable(self, observation: np.ndarray) -> None:
+        if not np.isfinite(observation).all():
+            self.abort(in_place=True)
+            raise UnusableObservation("the observation holds values that are not finite")
 
     def _end(self, success: bool) -> EpisodeResult:
         self.running = False

@@ -38,6 +38,8 @@ class Lockstep(Control):
             self._brake(stamp)
         elif self.allowed and not self._parts.commands.heard:
             self._wait_for_a_subscriber()
+        elif alarm := self._parts.watchdogs.look(self._samples):
+            self._react(alarm)
         else:
             self._step(stamp)
 

@@ -23,8 +23,10 @@ class Plausible:
                 self._parts.append((source, index, lower, upper))
 
     def fault(self, samples: Samples) -> str:
-        """Which joint is where it cannot be; empty when there is none."""
+        """Which joint is where it cannot be; empty when there is none. Of the samples there are."""
         for source, index, lower, upper in self._parts:
+            if source.name not in samples:
+                continue
             position = samples[source.name].values["position"][index]
             bad = (position < lower) | (position > upper)
             if bad.any():

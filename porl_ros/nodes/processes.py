@@ -91,6 +91,10 @@ class NodeProcesses:
         child.kill()
         child.wait()
 
+    def interrupt(self, name: str) -> None:
+        """Ask one node to end; `stop` waits for it."""
+        self._children[name].send_signal(signal.SIGINT)
+
     def stop(self) -> dict[str, int]:
         """End all nodes, the last started first: politely, then not; returns their exit codes."""
         codes = {}

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from porl_ros.errors import ConfigError
+from porl_ros.nodes.plausible import Plausible
 from porl_ros.nodes.watchdog_table import Reaction, Reason
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.observation import Sample
@@ -35,6 +36,7 @@ class Watchdogs:
         for name, value in (("late_tick", late_tick), ("inference_deadline", inference_deadline)):
             if not 0.0 < value < float("inf"):
                 raise ConfigError(f"parameter {name} = {value}: must be over 0 control periods")
+        self._plausible = Plausible(config)
         self.counts: Counter[Reason] = Counter()  # alarms so far; one a tick while it lasts
         self._reactions, self._sources = reactions, config.observation.sources
         self._max_age = {source.name: round(source.max_age * 1e9) for source in self._sources}
@@ -80,12 +82,16 @@ class Watchdogs:
         elif last is not None and now - last > self._late:
             late = (now - last - self._period) / 1e9
             alarms.append(self.alarm(Reason.LATE_TICK, f"a control tick was {late:.3g} s late"))
-        for source in self._sources:
-            if found := self._silent(source, samples.get(source.name), now):
-                alarms.append(found)
+        alarms += filter(None, (self._silent(s, samples.get(s.name), now) for s in self._sources))
+        alarms += filter(None, [self.look(samples)])
         if not heard:
             alarms.append(self.alarm(Reason.NO_SUBSCRIBER, "nobody listens to the commands"))
         return max(alarms, key=_severity) if alarms else None
+
+    def look(self, samples: Mapping[str, Sample]) -> Alarm | None:
+        """Whether joints are measured where they cannot be."""
+        fault = self._plausible.fault(samples)
+        return self.alarm(Reason.UNUSABLE, fault) if fault else None
 
     def inferred(self, seconds: float) -> Alarm | None:
         """An action took so long to compute."""

@@ -19,11 +19,15 @@ class Operator:
         self._system, self._node = system, system.monitor.node
         self._clients = {}
 
-    def call(self, kind, service: str, request):
+    def client(self, kind, service: str):
+        """A client that has found its service."""
         client = self._clients.get(service) or self._node.create_client(kind, service)
         self._clients[service] = client
         self._system.wait_for(client.service_is_ready)
-        future = client.call_async(request)
+        return client
+
+    def call(self, kind, service: str, request):
+        future = self.client(kind, service).call_async(request)
         self._system.wait_for(future.done)
         return future.result()
 
