@@ -69,11 +69,14 @@ def encode(stream: ImageStream, image: np.ndarray) -> bytes | np.ndarray:
 
 
 def decode(stream: ImageStream, payload: bytes) -> np.ndarray:
-    """The image (height, width, channels) of a payload; raises ValueError."""
+    """The image (height, width, channels) of a payload; raises ValueError if it is no such one."""
     if stream.encoding == "raw":
         return np.frombuffer(payload, np.uint8).reshape(stream.shape)
     import simplejpeg
 
+    height, width, *_ = simplejpeg.decode_jpeg_header(payload)
+    if (height, width) != (stream.height, stream.width):  # before that much is allocated
+        raise ValueError(f"{stream.name}: a JPEG of {height}x{width}, expected {stream.shape}")
     image = simplejpeg.decode_jpeg(payload, "GRAY" if stream.channels == 1 else "RGB")
     return image.reshape(stream.shape)
 

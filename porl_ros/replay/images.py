@@ -43,13 +43,22 @@ def read_images(store: Path, run: str, first_row: int, count: int, stream: str) 
         wanted = (records.frames["stream"] == number) & (wanted >= 0) & (wanted < count)
         for index in np.flatnonzero(wanted):
             frame, data = records.frames[index], payload(int(index))
-            if not is_whole(frame, data):
+            image = _decoded(schema.images[number], data) if is_whole(frame, data) else None
+            if image is None:
                 damaged.append(int(frame["row"]))
-                continue
-            rows.append(int(frame["row"]))
-            images.append(decode(schema.images[number], data))
+            else:
+                rows.append(int(frame["row"]))
+                images.append(image)
     shape = (len(images), *schema.images[number].shape)
     return Images(np.array(rows, np.int64), np.array(images, np.uint8).reshape(shape), damaged)
+
+
+def _decoded(stream: ImageStream, data: bytes) -> np.ndarray | None:
+    """None if these bytes are no image of the stream, whoever may have put them there."""
+    try:
+        return decode(stream, data)
+    except ValueError:
+        return None
 
 
 def _number(streams: tuple[ImageStream, ...], name: str, store: Path) -> int:

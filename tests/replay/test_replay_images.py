@@ -117,6 +117,17 @@ def test_damaged_images_are_named_and_kept_aside(crashed, harm, caplog):
     assert after == before
 
 
+def test_only_an_image_of_the_stream_is_decoded():
+    large = TOP.model_copy(update={"height": 64})
+    jpeg = encode(large, np.zeros(large.shape, np.uint8))
+    assert decode(large, jpeg).shape == (64, 16, 1)
+    for payload in (jpeg, jpeg[:20], b""):
+        with pytest.raises(ValueError):  # noqa: PT011  whatever the decoder says
+            decode(TOP, payload)
+    with pytest.raises(ValueError, match="reshape"):
+        decode(ImageStream(name="raw", height=2, width=2), b"xy")
+
+
 def test_full_of_images_the_journal_is_sealed(store, open_writer, monkeypatch):
     monkeypatch.setattr("porl_ros.replay.flush.IMAGE_BYTES", 2000)
     with open_writer(schema=SCHEMA, run="one", flush_interval=60.0) as writer:
