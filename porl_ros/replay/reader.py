@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
+from porl_ros.replay.ahead import THREADS, ReadAhead
 from porl_ros.replay.errors import RowsGone, StoreMissing, StoreUnreachable
 from porl_ros.replay.follow import Chunk, Position, RunTail
 from porl_ros.replay.layout import mismatch
@@ -19,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class ReplayReader:
-    """Follows any number of growing runs; one thread.
+    """Follows any number of growing runs. Call it from one thread.
 
     Never waits for a writer, and never makes one wait. A row is delivered once, in order within its
     run, and only if the block or segment that holds it passed its checksum. What is damaged is left
@@ -52,6 +54,7 @@ class ReplayReader:
         self.rows_read = 0
         self._robots: dict[str, list[RunTail]] = {}  # their runs in the order of names
         self._runs: dict[str, RunTail] = {}
+        self._pool = ThreadPoolExecutor(THREADS, "replay-read")  # idle unless there is a backlog
         self._vanished = False
         self._turn = 0  # which robot the next poll begins with
         self.schema = self._verify()
@@ -140,7 +143,9 @@ class ReplayReader:
         return sum(tail.skipped for tail in self._runs.values())
 
     def close(self) -> None:
-        """Close the journals that are open (one for each running run). Harmless when repeated."""
+        """Close the journals that are open (one for each running run), and end the threads that
+        read ahead. Harmless when repeated; the reader cannot be polled any more."""
+        self._pool.shutdown(cancel_futures=True)
         for tail in self._runs.values():
             tail.close()
 
@@ -167,7 +172,8 @@ class ReplayReader:
             name = f"{robot}/{run}"
             if name in self._runs:
                 continue
-            tail = RunTail(self._store.run(RunIdentity(self.schema, robot, run)))
+            source = self._store.run(RunIdentity(self.schema, robot, run))
+            tail = RunTail(ReadAhead(source, self._pool))
             if name in self._cursor:
                 tail.seek(self._cursor[name])
             self._runs[name] = tail

@@ -143,6 +143,23 @@ def test_finished_runs_hold_no_files_open(store, open_writer):
     assert reader.rows_read == 50
 
 
+def test_closing_ends_the_threads_that_read_ahead(store):
+    with ReplayWriter(store, SCHEMA, "arm", "one", 60.0, 10) as writer:
+        for _ in range(6):
+            log_rows(writer, 10)
+            writer.flush()
+
+    def reading_ahead():
+        return [t for t in threading.enumerate() if t.name.startswith("replay-read")]
+
+    with ReplayReader(store) as reader:
+        assert reading_ahead() == []  # nothing is ahead as yet
+        assert check_rows(reader.poll(15), cut=True) == 15
+        assert reading_ahead()
+        assert check_rows(reader.poll(), cut=True) == 45
+    assert reading_ahead() == []
+
+
 def test_an_idle_poll_is_cheap(store, open_writer):
     writer = open_writer()
     log_rows(writer, 10)
