@@ -199,6 +199,9 @@ def import_(
         float | None,
         typer.Option(min=0.01, help="A longer pause in the commands [s] begins a new episode."),
     ] = None,
+    only_successful: Annotated[
+        bool, typer.Option("--only-successful", help="Leave out episodes without success.")
+    ] = False,
 ) -> None:
     """Take recorded demonstrations in, as the robot would have recorded them itself.
 
@@ -212,4 +215,5 @@ def import_(
 
     if actor not in ("human", "expert"):
         raise typer.BadParameter(f"--actor '{actor}': must be human or expert")
-    import_demonstrations(recording, store, robot, namespace, actor, success, episode_gap)
+    settings = {"namespace": namespace, "success": success, "only_successful": only_successful}
+    import_demonstrations(recording, store, robot, actor, episode_gap=episode_gap, **settings)

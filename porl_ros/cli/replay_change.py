@@ -5,9 +5,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
-from rich.progress import Progress
 
-from porl_ros.cli.replay_look import readable
+from porl_ros.cli.replay_look import progress, readable
 from porl_ros.errors import PorlError
 from porl_ros.replay.check import require_sound
 from porl_ros.replay.copy import copy_stores
@@ -76,7 +75,7 @@ def copy(stores: list[Path], output: Path) -> None:
     """One compact store of all the runs."""
     with readable(output):
         total = sum(overview(*run).rows for s in stores for run in runs_of(s, read_schema(s)))
-        with Progress(console=console, transient=True) as bar:
+        with progress() as bar:
             task = bar.add_task("copying and proving", total=total)
             rows = copy_stores(stores, output, progress=lambda rows: bar.advance(task, rows))
         before = sum(size_of(store / "writers") for store in stores)
@@ -100,7 +99,7 @@ def export_store(store: Path, npz: Path | None, mcap: Path | None, only: list[st
         for run in runs:
             require_sound(*run)
         total = sum(overview(*run).rows for run in runs)
-        with Progress(console=console, transient=True) as bar:
+        with progress() as bar:
             if npz:
                 from porl_ros.replay.export_npz import export_npz
 

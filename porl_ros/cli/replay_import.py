@@ -5,9 +5,8 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress
 
-from porl_ros.cli.replay_look import readable
+from porl_ros.cli.replay_look import progress, readable
 from porl_ros.replay.bag_import import Imported, ImportSettings, import_recording
 from porl_ros.replay.schema import Actor
 from porl_ros.robot.loading import load_robot
@@ -16,24 +15,18 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def import_demonstrations(
-    recording: Path, store: Path, robot: str, namespace: str, actor: str, success: str,
-    episode_gap: float | None,
-) -> None:  # fmt: skip
-    """Import a recording and say what became of it."""
+    recording: Path, store: Path, robot: str, actor: str, **settings: object
+) -> None:
+    """Import a recording and say what became of it; `settings` are those of ImportSettings."""
     config = load_robot(robot)
-    settings = ImportSettings(
-        namespace=namespace,
-        actor=Actor[actor.upper()],
-        success=success,
-        episode_gap=episode_gap,
-    )
-    with readable(recording), Progress(console=console, transient=True) as bar:
+    wanted = ImportSettings(actor=Actor[actor.upper()], **settings)
+    with readable(recording), progress() as bar:
 
         def begin(total: int) -> Callable[[], None]:
             task = bar.add_task("reading", total=total or None)
             return lambda: bar.advance(task)
 
-        found = import_recording(recording, config, store, settings, begin)
+        found = import_recording(recording, config, store, wanted, begin)
     _tell(found, store)
 
 
@@ -46,6 +39,11 @@ def _tell(found: Imported, store: Path) -> None:
             f"[yellow]warning:[/] {found.unexplained} of {found.rows} commands ask for more than "
             "one action can; the action is as much of it as there is. `action.scale` and "
             "`max_lead` of the robot config say how much that is"
+        )
+    if failed := found.episodes - found.successes:
+        console.print(
+            f"note: {failed} episodes did not succeed; cloning imitates them, too, unless "
+            "--only-successful leaves them out"
         )
     source = "what was sent" if found.commanded else "how the robot moved (no commands recorded)"
     console.print(

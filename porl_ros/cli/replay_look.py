@@ -32,6 +32,12 @@ SENSIBLE = 1e18  # ns; a clock that shows less than the year 2001 counts from it
 console = Console()
 
 
+def progress() -> Progress:
+    """A bar for people; where nobody looks there is none."""
+    terminal = Console(stderr=True)
+    return Progress(console=terminal, transient=True, disable=not terminal.is_terminal)
+
+
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
     """What the file system refuses is told as any other error."""
@@ -121,7 +127,7 @@ def _statistics(store: Path, schema: ReplaySchema) -> list[tuple[str, RunStatist
     """(name, what it came to, bytes) of each run."""
     found, runs = [], runs_of(store, schema)
     total = sum(overview(*run).rows for run in runs)
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with progress() as bar:
         task = bar.add_task("reading", total=total)
         for folder, identity in runs:
             statistics = RunStatistics()
@@ -208,7 +214,7 @@ def verify_store(store: Path) -> int:
         rows = segments = journals = 0
         runs = runs_of(store, schema)
         total = sum(len(sources_in(folder)) for folder, _ in runs)
-        with Progress(console=console, transient=True) as bar:
+        with progress() as bar:
             task = bar.add_task("checking", total=total)
             for folder, identity in runs:
                 found = check_run(folder, identity, lambda: bar.advance(task))

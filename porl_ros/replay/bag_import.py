@@ -48,6 +48,8 @@ class ImportSettings(StrictModel):
         None, description="A pause of more than this in what is sent ends an episode [s]."
     )
 
+    only_successful: bool = Field(False, description="Leave out episodes without success.")
+
     @property
     def success_topic(self) -> str | None:
         return None if self.success in (CONTRACT, ALWAYS, NEVER) else self.success
@@ -128,6 +130,7 @@ class _Importer:
         self._timeline = look_through(recording, config, topics)
         self._sent = np.array(self._timeline.command_times, np.int64)
         self._controller = Controller(config)
+        self._episode = -1
         self.found = Imported(commanded=bool(len(self._sent)), refused=self._timeline.refused)
 
     def reasons(self) -> str:
@@ -138,6 +141,16 @@ class _Importer:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows, as the keywords of `log`, an episode after the other."""
+        for _, rows in itertools.groupby(self._all_rows(), lambda row: row["episode"]):
+            episode = list(rows)
+            if episode[-1]["terminated"] or not self._settings.only_successful:
+                self.found.episodes += 1
+                self.found.successes += episode[-1]["terminated"]
+                yield from episode
+            else:
+                self.found.skipped["in an episode without success"] += len(episode)
+
+    def _all_rows(self) -> Iterator[dict[str, Any]]:
         period, gap = self._config.period_ns, self._settings.episode_gap
         wait = self._settings.success == CONTRACT
         spans = find_spans(self._timeline, period, gap and round(gap * 1e9), wait)
@@ -168,7 +181,8 @@ class _Importer:
         for time, samples in snapshots:
             if late := _late(self._config, samples, time):
                 self.found.skipped[late] += 1
-                yield from self._end(episode)
+                if episode:
+                    yield from episode.end()
                 episode = None
             elif episode is None:
                 episode = self._begin(time, samples, span)
@@ -177,12 +191,13 @@ class _Importer:
                 yield from episode.step(command, samples, self._success(span, time == last))
                 self.found.unexplained += episode.unexplained > UNEXPLAINED
                 if episode.over:
-                    yield from self._end(episode)
+                    yield from episode.end()
                     if episode.succeeded:
                         break
                     episode = self._begin(time, samples, span) if time < last else None
             before = time
-        yield from self._end(episode)
+        if episode:
+            yield from episode.end()
         if left := sum(1 for _ in snapshots):
             self.found.skipped["after the success"] += left
 
@@ -190,14 +205,8 @@ class _Importer:
         if self.found.commanded and not ((self._sent >= time) & (self._sent <= span.end)).any():
             self.found.skipped["nothing more was sent"] += 1
             return None
-        number = self.found.episodes
-        return FollowedEpisode(self._controller, number, samples, self._settings.actor)
-
-    def _end(self, episode: FollowedEpisode | None) -> Iterator[dict[str, Any]]:
-        for row in episode.end() if episode else ():
-            self.found.episodes += 1
-            self.found.successes += row["terminated"]
-            yield row
+        self._episode += 1
+        return FollowedEpisode(self._controller, self._episode, samples, self._settings.actor)
 
     def _command(self, since: int, until: int, samples: Samples) -> np.ndarray | None:
         """What was sent last from one step to the next, None if nothing was."""
