@@ -9,7 +9,6 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 from porl_ros.replay.statistics import RunStatistics  # noqa: E402
-from porl_ros.validation.plots import BLUE, GREY, ORANGE  # noqa: E402
 
 WINDOW = 20  # episodes of the moving averages
 
@@ -23,19 +22,19 @@ def plot_runs(runs: dict[str, RunStatistics], title: str, path: Path) -> None:
         (axes[0], [float(e.success) for e in episodes], "success"),
         (axes[1], [e.ret for e in episodes], "return"),
     ):
-        panel.plot(number, values, ".", color=GREY, ms=3)
-        panel.plot(number, _smooth(values), color=BLUE, label=f"mean of {WINDOW} episodes")
+        panel.plot(number, values, ".", color="0.6", ms=3)
+        panel.plot(number, _smooth(values), color="tab:blue", label=f"mean of {WINDOW} episodes")
         panel.set(ylabel=label)
         panel.legend(loc="best", fontsize=8)
-    axes[2].step(number, [e.version for e in episodes], color=ORANGE, where="mid")
+    axes[2].step(number, [e.version for e in episodes], color="tab:orange", where="mid")
     axes[2].set(ylabel="policy version")
-    axes[3].plot(number, [e.rate for e in episodes], ".", color=BLUE, ms=3)
+    axes[3].plot(number, [e.rate for e in episodes], ".", color="tab:blue", ms=3)
     axes[3].set(ylabel="rate [Hz]", xlabel="finished episodes, run after run")
     begin = 0
     for run in runs.values():
         begin += len(run.finished)
         for panel in axes:
-            panel.axvline(begin + 0.5, color=GREY, lw=0.5)
+            panel.axvline(begin + 0.5, color="0.6", lw=0.5)
     for panel in axes:
         panel.grid(alpha=0.25)
     axes[0].set_title(title)

@@ -37,6 +37,7 @@ def test_a_policy_is_cloned_from_a_recording(porl, tmp_path, config, base):
     assert success_of(porl, tmp_path / "base") >= success_of(porl, base) - 0.15
 
 
+@pytest.mark.slow
 def test_what_was_left_out_is_told(porl, tmp_path, config):
     demonstrate(tmp_path / "bag", config, "calibrated", 2, lambda *_: None, seed=1)
     said = porl("replay", "import", tmp_path / "bag", "--store", tmp_path / "demos")

@@ -93,6 +93,7 @@ def test_ls(porl, store, open_writer, tmp_path):
     assert "no replay store below" in porl("replay", "ls", tmp_path / "empty").out
 
 
+@pytest.mark.slow
 def test_info(porl, store, tmp_path):
     said = porl("replay", "info", store, "--plot", tmp_path / "picture.png")
     assert said.code == 0
@@ -111,6 +112,7 @@ def test_info(porl, store, tmp_path):
     assert run["actors"] == {"policy": 0.5, "human": 0.5}
 
 
+@pytest.mark.slow
 def test_info_of_nothing(porl, config, tmp_path):
     ReplayWriter(tmp_path / "store", robot_schema(config), "arm", "one").close()
     said = porl("replay", "info", tmp_path / "store", "--plot", tmp_path / "picture.png")

@@ -74,6 +74,7 @@ def test_a_copy_is_an_ordinary_zarr_of_shards(source, tmp_path):
     assert np.array_equal(group["stamp"][...], np.arange(ROWS) * 1_000_000)
 
 
+@pytest.mark.slow
 def test_a_copy_is_followed_and_learned_from_like_its_original(source, tmp_path):
     copy_stores([source], tmp_path / "out")
     batches = []
@@ -123,6 +124,7 @@ def test_a_late_end_comes_with_its_row(store):
     assert blocks[0].rows["truncated"][-1] == 1
 
 
+@pytest.mark.slow
 def test_a_crashed_run_is_copied_as_a_recovery_would_seal_it(tmp_path):
     store = record_and_crash(tmp_path / "store")
     before = contents(store)
@@ -151,6 +153,7 @@ def test_a_damaged_store_is_not_copied(source, tmp_path):
     assert list(tmp_path.iterdir()) == [store]
 
 
+@pytest.mark.slow
 def test_stores_of_one_contract_become_one(tmp_path):
     stores = [record(tmp_path / name, run=name, rows=28) for name in "abc"]
     assert copy_stores(stores, tmp_path / "out") == 84
@@ -202,6 +205,7 @@ def test_an_empty_store_and_a_run_without_rows_are_copied(tmp_path):
     assert checks(tmp_path / "c") == []
 
 
+@pytest.mark.slow
 def test_images_are_copied_and_proved(store, tmp_path):
     with ReplayWriter(store, WITH_IMAGES, "arm", "one", 60.0, 10) as writer:
         for _ in range(2):

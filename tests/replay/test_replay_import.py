@@ -101,6 +101,7 @@ def test_the_contract_says_by_itself_what_succeeded(demonstrated, config, tmp_pa
     assert found.skipped["after the success"] == (~first).sum() + EPISODES - 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mcap", [False, True])
 def test_pauses_part_episodes(config, tmp_path, mcap):
     bag = tmp_path / "bag"
@@ -110,6 +111,7 @@ def test_pauses_part_episodes(config, tmp_path, mcap):
     assert found.episodes == 2
 
 
+@pytest.mark.slow
 def test_success_can_be_taken_for_granted_or_denied(config, tmp_path):
     bag = tmp_path / "bag"
     direct = demonstrate(bag, config, "calibrated", 2, flag=None, pause=30)
@@ -122,6 +124,7 @@ def test_success_can_be_taken_for_granted_or_denied(config, tmp_path):
         assert len(chunk.finals) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "send",
     [
@@ -135,6 +138,7 @@ def test_commands_without_a_stamp_count_as_sent_where_they_were_recorded(config,
     compare(config, rows, direct)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stamped", [True, False])
 def test_trajectories_are_commands_too(tmp_path, trajectory_config, stamped):
     def send(bag: Bag, command: np.ndarray, stamp: int) -> None:
@@ -145,6 +149,7 @@ def test_trajectories_are_commands_too(tmp_path, trajectory_config, stamped):
     compare(trajectory_config, rows, direct)
 
 
+@pytest.mark.slow
 def test_without_commands_actions_are_how_the_robot_moved(config, tmp_path):
     direct = demonstrate(tmp_path / "bag", config, "calibrated", 1, lambda *_: None)
     found, rows = take_in(tmp_path / "bag", config, tmp_path / "store", success=FLAG)
@@ -156,6 +161,7 @@ def test_without_commands_actions_are_how_the_robot_moved(config, tmp_path):
     assert np.abs(moved - tool[1:]).max() < 1e-4  # what the next observation says it moved
 
 
+@pytest.mark.slow
 def test_a_robot_in_a_namespace(config, tmp_path):
     bag = tmp_path / "bag"
     direct = demonstrate(bag, config, "calibrated", 1, namespace="/cell/arm1")

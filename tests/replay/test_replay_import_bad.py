@@ -114,6 +114,7 @@ def test_steps_without_a_fresh_source_are_left_out_and_named(config, tool, tmp_p
     assert len(chunk.finals) == 2
 
 
+@pytest.mark.slow
 def test_an_episode_longer_than_the_horizon_is_truncated_and_goes_on(config, tool, tmp_path):
     drive(tmp_path / "bag", config, tool, seconds=8.0, speed=0.01)
     found, rows = take_in(tmp_path / "bag", config, tmp_path / "store")
@@ -222,6 +223,7 @@ def test_a_recording_that_was_cut_short_or_damaged_is_refused(config, tool, tmp_
     assert refused >= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("indexed", [True, False])
 def test_an_mcap_of_anybody_is_read(config, tool, tmp_path, indexed):
     """Of another writer, without the rosbag2 around it, and without its index."""
@@ -243,6 +245,7 @@ def test_an_mcap_of_anybody_is_read(config, tool, tmp_path, indexed):
     assert (found.episodes, found.skipped) == (whole.episodes, whole.skipped)
 
 
+@pytest.mark.slow
 def test_a_single_file_of_a_rosbag2_is_read(config, tool, tmp_path):
     drive(tmp_path / "bag", config, tool, seconds=1.0)
     _, rows = take_in(tmp_path / "bag", config, tmp_path / "a")
