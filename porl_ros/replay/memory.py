@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from porl_ros.replay.batch import Batch
+from porl_ros.replay.batch import Batch, Gathered, gather
 from porl_ros.replay.errors import RowsGone
 from porl_ros.replay.feeding import Episode, Feeder
 from porl_ros.replay.follow import Chunk
@@ -130,7 +130,7 @@ class ReplayMemory:
 
     def held_out(self) -> Batch:
         """Every transition that is held out, in order; (0, ...) if there is none."""
-        return self._batch(self._held.slots())
+        return Batch.of([self._gather(self._held.slots())])
 
     def release(self) -> None:
         """Let what is held out be sampled from now on, and hold out no more."""
@@ -175,17 +175,19 @@ class ReplayMemory:
         if len(parts[-1]) < others:
             what = "finished episode" if finished_only else "transition"
             raise ValueError(f"batch_size: {batch_size} from a memory without a {what}; feed it")
-        batch = self._batch(np.concatenate(parts))
-        return batch.join(self._draw_prior(prior, flag)) if prior else batch
+        drawn = [self._gather(np.concatenate(parts))]
+        if prior:
+            drawn.append(self._draw_prior(prior, flag))
+        return Batch.of(drawn)
 
-    def _draw_prior(self, count: int, flag: int) -> Batch:
+    def _draw_prior(self, count: int, flag: int) -> Gathered:
         slots = self._prior._sampler.draw(self._random, count, flag) if self._prior else ()
         if len(slots) < count:
             raise ValueError("prior_share: there is no prior transition to draw; feed some first")
-        return self._prior._batch(slots)
+        return self._prior._gather(slots)
 
-    def _batch(self, slots: np.ndarray) -> Batch:
-        return Batch.gather(self._ring, slots, self.discount, self.n_step)
+    def _gather(self, slots: np.ndarray) -> Gathered:
+        return gather(self._ring, slots, self.discount, self.n_step)
 
     # Saving
 
