@@ -23,16 +23,21 @@ def in_child(measure: Callable[..., dict], *arguments: Any) -> dict | None:
     folder = Path(tempfile.mkdtemp(prefix="replay-benchmark-"))
     context = multiprocessing.get_context("spawn")
     try:
-        with ProcessPoolExecutor(1, mp_context=context) as pool:
-            return pool.submit(_measure, measure, folder, arguments).result()
+        with ProcessPoolExecutor(1, context, _one_thread) as pool:
+            return pool.submit(attempt, measure, folder, *arguments).result()
     finally:
         shutil.rmtree(folder)
 
 
-def _measure(measure: Callable[..., dict], folder: Path, arguments: tuple) -> dict | None:
+def _one_thread() -> None:
+    """More of torch's threads get in each other's way on two cores."""
     import torch
 
-    torch.set_num_threads(1)  # more of them get in each other's way on two cores
+    torch.set_num_threads(1)
+
+
+def attempt(measure: Callable[..., dict], folder: Path, *arguments: Any) -> dict | None:
+    """What `measure` returns; None if it needs what is not installed."""
     try:
         return measure(folder, *arguments)
     except ModuleNotFoundError:
