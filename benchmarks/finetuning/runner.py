@@ -205,12 +205,15 @@ class _Child:
 @contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as file:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise PorlError(f"{folder}: another runner is at work there; wait for it") from None
         yield
+    finally:
+        os.close(descriptor)
 
 
 def _say(line: str) -> None:

@@ -62,10 +62,11 @@ def test_a_task_whose_requirements_are_missing_is_left_out_with_the_remedy(reach
 
 
 def test_two_runners_do_not_share_a_folder(reach, tmp_path):
-    with open(tmp_path / ".lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(PorlError, match="another runner is at work there"):
-            Runner(1, tmp_path, NO_PYTHON).run([])
+    folder = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    with pytest.raises(PorlError, match="another runner is at work there"):
+        Runner(1, tmp_path, NO_PYTHON).run([])
+    os.close(folder)
     Runner(1, tmp_path, NO_PYTHON).run([])
 
 
