@@ -20,8 +20,9 @@ from porl_ros.replay.blocks import read_run
 from porl_ros.replay.check import check_root, check_run
 from porl_ros.replay.errors import StoreFormatError
 from porl_ros.replay.layout import read_schema
+from porl_ros.replay.local import LocalRun
 from porl_ros.replay.retention import size_of
-from porl_ros.replay.runs import Overview, overview, runs_of, sources_in
+from porl_ros.replay.runs import Overview, overview, runs_of
 from porl_ros.replay.schema import ReplaySchema
 from porl_ros.replay.statistics import RunStatistics
 
@@ -213,7 +214,7 @@ def verify_store(store: Path) -> int:
         notes: list[str] = []
         rows = segments = journals = 0
         runs = runs_of(store, schema)
-        total = sum(len(sources_in(folder)) for folder, _ in runs)
+        total = sum(len(LocalRun(*run).sources()) for run in runs)
         with progress() as bar:
             task = bar.add_task("checking", total=total)
             for folder, identity in runs:

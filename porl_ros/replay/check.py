@@ -12,10 +12,11 @@ from porl_ros.replay.errors import CorruptSegment, DamagedStore
 from porl_ros.replay.frames import is_whole
 from porl_ros.replay.images import sources_of
 from porl_ros.replay.layout import RunFolder, read_schema
+from porl_ros.replay.local import LocalRun
 from porl_ros.replay.losses import LOST, Span, read_losses
 from porl_ros.replay.recovery import read_journal
 from porl_ros.replay.retention import RETAINED, retained_row
-from porl_ros.replay.runs import being_written, sources_in
+from porl_ros.replay.runs import being_written
 from porl_ros.replay.schema import Records, ReplaySchema, RunIdentity
 from porl_ros.replay.segment import load_segment
 from porl_ros.robot.contract import contract_hash
@@ -108,7 +109,7 @@ class _RunChecker:
         self._final: int | None = None if self._retained else 0  # None: cannot be known
 
     def check(self, done: Callable[[], None]) -> RunCheck:
-        sources = sources_in(self._folder)
+        sources = LocalRun(self._folder, self._identity).sources()
         for first_row in sources:
             if first_row < self._retained:
                 self._note(f"{first_row:012d}: dropped on purpose, and not gone yet")

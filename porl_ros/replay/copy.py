@@ -23,10 +23,11 @@ from porl_ros.replay.layout import (
     require_same,
     sync_folder,
 )
+from porl_ros.replay.local import LocalRun
 from porl_ros.replay.losses import read_losses, record_losses
 from porl_ros.replay.recovery import mark_truncated
 from porl_ros.replay.retention import record_retained, retained_row
-from porl_ros.replay.runs import Run, runs_of, sources_in
+from porl_ros.replay.runs import Run, runs_of
 from porl_ros.replay.schema import Records, ReplaySchema, RunIdentity
 from porl_ros.replay.segment import load_segment, write_segment
 
@@ -123,7 +124,7 @@ def _pieces(
         for records in read_blocks(folder, identity, size):
             yield records, None
         return
-    sources = sources_in(folder)
+    sources = LocalRun(folder, identity).sources()
     for records, payload in sources_of(folder, identity, min(sources, default=0), EVERYTHING):
         whole = [i for i, frame in enumerate(records.frames) if is_whole(frame, payload(i))]
         over = records.first_row == sources[-1]

@@ -8,6 +8,7 @@ from pathlib import Path
 from porl_ros.replay.arrays import read_attributes
 from porl_ros.replay.journal import JournalTail
 from porl_ros.replay.layout import ATTRIBUTE, RunFolder, folder_lock, names_in
+from porl_ros.replay.local import LocalRun
 from porl_ros.replay.retention import size_of
 from porl_ros.replay.schema import ReplaySchema, RunIdentity
 from porl_ros.replay.segment import SegmentInfo
@@ -46,12 +47,6 @@ def being_written(folder: RunFolder) -> bool:
     return False
 
 
-def sources_in(folder: RunFolder) -> list[int]:
-    """First rows of all segments and journals of a run, ascending."""
-    journals = folder.journal_rows()  # first: what is sealed between the two is then in one
-    return sorted({*journals, *folder.segment_rows()})
-
-
 @dataclass
 class Overview:
     """What a run says of itself, which is quick to learn and proves nothing."""
@@ -77,7 +72,7 @@ class Overview:
 def overview(folder: RunFolder, identity: RunIdentity) -> Overview:
     """Count what the segments and journals of a run say they hold. Raises OSError."""
     found = Overview(being_written(folder), size_of(folder.path))
-    for first_row in sources_in(folder):
+    for first_row in LocalRun(folder, identity).sources():
         path, wal = folder.segment(first_row), folder.wal(first_row)
         try:
             sealed = path.is_dir()
