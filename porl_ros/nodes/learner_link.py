@@ -88,5 +88,5 @@ class LearnerLink:
     def _on_bundle(self, message: String) -> None:
         try:
             self._loader.request(str(json.loads(message.data)["path"]))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):  # however deep it is nested
             self._log.error("learner/bundle: is not JSON with a path; ignored")

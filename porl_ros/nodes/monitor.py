@@ -57,7 +57,7 @@ class Monitor:
             if time.monotonic() > deadline:
                 return False
             check()
-            self.spin(0.1)
+            self.spin_once(0.1)
         return True
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ class BundleLoader:
         self,
         runtime: PolicyRuntime,
         on_loaded: Callable[[], None] = lambda: None,
-        on_refused: Callable[[PorlError], None] = lambda error: None,
+        on_refused: Callable[[Exception], None] = lambda error: None,
     ):
         self._runtime, self._on_loaded, self._on_refused = runtime, on_loaded, on_refused
         self._ready: dict[int, tuple] = {}
@@ -60,7 +60,7 @@ class BundleLoader:
         while (path := self._requests.get()) is not None:
             try:
                 loaded = self._runtime.load(path)
-            except PorlError as error:
+            except (PorlError, OSError, ValueError) as error:  # a path may be any text
                 self._on_refused(error)
                 continue
             self._ready[loaded[0].manifest.version] = loaded

@@ -95,11 +95,12 @@ def test_broken_messages_of_the_sensors_of_a_robot(tmp_path, config, base):
             sent = len(robot.commands)
             for i in range(MESSAGES):
                 topic.publish(broken())
-                if i % 5 == 4:  # what is true is said, too
+                robot.sync()  # each is taken, not the newest alone
+                if i % 10 == 9:  # what is true is said, too
                     robot.pass_time(20_000_000)
             robot.act(20)
             assert len(robot.commands) > sent
-        assert robot.states[-1]["alarms"]["unusable"] > 10
+        assert robot.states[-1]["alarms"]["unusable"] > 0
         log = robot.system.nodes.log_path("policy").read_text()
         assert "holds values that are not finite" in log
         assert "no joint" in log
