@@ -13,16 +13,16 @@ def test_a_real_run_is_made_once(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     cells = [Cell("ur5e_insert", method, 0) for method in ("porl_no_warmup", "naive_sac")]
     runner = Runner(2, tmp_path, judging=FEW)
-    runner.run([Wanted(cell, 250) for cell in cells])
+    runner.run([Wanted(cell, 150) for cell in cells])
     assert runner.failed == []
-    assert capsys.readouterr().out.count("at step 250") == 2
+    assert capsys.readouterr().out.count("at step 150") == 2
     for cell in cells:
-        assert state(cell, 250, tmp_path, FEW) is State.DONE
+        assert state(cell, 150, tmp_path, FEW) is State.DONE
         result = read(cell.path(tmp_path))
-        assert result["curve"]["env_steps"][-1] == 250
-        assert result["gradient_steps"] == 4 * (250 - result["updates_begin"])
+        assert result["curve"]["env_steps"][-1] == 150
+        assert result["gradient_steps"] == 4 * (150 - result["updates_begin"])
         assert result["base"] > 0
     bases = {read(cell.path(tmp_path))["base"] for cell in cells}
     assert len(bases) == 1  # the same policy on the same episodes
-    Runner(2, tmp_path, judging=FEW).run([Wanted(cell, 250) for cell in cells])
+    Runner(2, tmp_path, judging=FEW).run([Wanted(cell, 150) for cell in cells])
     assert capsys.readouterr().out == ""
