@@ -11,8 +11,11 @@ MODULES = {
     "demo": "benchmarks.demo",
     "finetuning": "benchmarks.finetuning.command",
     "replay": "benchmarks.replay.command",
+    "learner_speed": "benchmarks.learner_speed.command",
 }
-SHORT = (["lockstep"], ["finetuning", "--slice"], ["replay", "--slice"])
+SHORT = (
+    ["lockstep"], ["finetuning", "--slice"], ["replay", "--slice"], ["learner_speed", "--slice"],
+)  # fmt: skip
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""Gradient updates a second of the learner, of its rivals, and of the bare products in them."""
