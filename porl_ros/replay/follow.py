@@ -1,7 +1,7 @@
 """Following one growing run: segments and journals in the order of their rows."""
 
 import logging
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
@@ -81,10 +81,7 @@ class RunTail:
         """Go on from here."""
         self.close()
         self.position, self._pending = position, None
-        self._list()
-        # The final of the row before may be in the source before, too
-        before = [first for first in self._sources if first < position.row]
-        self._source = before[-1] - 1 if before else -1
+        self._source, self._stale = -1, True
 
     def skip(self, keep: int) -> int:
         """Begin so late that the newest `keep` rows still come; how many of the rows that are
@@ -105,15 +102,14 @@ class RunTail:
 
     def poll(self, limit: int | None = None) -> Iterator[Chunk]:
         """New rows, at most `limit`. Raises StoreUnreachable; what came before is delivered."""
-        self._stale = self._stale or self._run.changed()
-        if self._stale:
-            self._list()
+        self._refresh()
         while (limit is None or limit > 0) and (chunk := self._take(limit, None)):
             yield chunk
             limit = None if limit is None else limit - len(chunk.rows)
 
     def read_to(self, stop: Position) -> Iterator[Chunk]:
         """Rows and finals from `position` to `stop`, as far as they are there."""
+        self._refresh()
         while self.position != stop and (chunk := self._take(None, stop)):
             yield chunk
 
@@ -186,9 +182,19 @@ class RunTail:
             self._journal.close()
             self._journal = None
 
+    def _refresh(self) -> None:
+        self._stale = self._stale or self._run.changed()
+        if self._stale:
+            self._list()
+
     def _list(self) -> None:
         self._sources = self._run.sources()
         self._stale = False
+        # After a `seek`, begin with the source before the one that holds the next row: the final of
+        # the last row may be there. Else this says nothing new.
+        before = bisect_left(self._sources, self.position.row)
+        if before:
+            self._source = max(self._source, self._sources[before - 1] - 1)
 
     def _following(self) -> int | None:
         at = bisect_right(self._sources, self._source)

@@ -72,15 +72,16 @@ class LocalStore:
     def is_there(self) -> bool:
         return (self.path / "writers").is_dir()
 
-    def new_runs(self) -> list[tuple[str, str]]:
+    def new_runs(self) -> Iterator[tuple[str, str]]:
         """(robot, run) of those that were added, and of others; a stat a robot if none was.
-        Raises StoreUnreachable."""
+        Raises StoreUnreachable; those that came before are not told again."""
         with _shortage_told(self.path):
             for robot in self._watch.new_names():
                 folder = self.path / "writers" / robot
                 self._robots.setdefault(robot, FolderWatch(folder))
-            robots = self._robots.items()
-            return [(robot, run) for robot, watch in robots for run in watch.new_names()]
+            for robot, watch in self._robots.items():
+                for run in watch.new_names():
+                    yield robot, run
 
     def run(self, identity: RunIdentity) -> "LocalRun":
         return LocalRun(RunFolder(self.path, identity.robot, identity.run), identity)

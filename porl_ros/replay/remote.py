@@ -6,7 +6,7 @@ is tried again for a while before it counts as corrupt.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from porl_ros.replay.arrays import read_attributes
@@ -45,7 +45,7 @@ class RemoteStore:
     def is_there(self) -> bool:
         return True  # a folder that is empty for now and one that is gone look the same
 
-    def new_runs(self) -> list[tuple[str, str]]:
+    def new_runs(self) -> Iterable[tuple[str, str]]:
         """(robot, run) of all that are there, when it is time to look. Raises StoreUnreachable."""
         if self.clock() < self._look_again:
             return []

@@ -199,25 +199,27 @@ def test_a_reader_that_is_overtaken_by_retention_loses_nothing_else(store):
 
 
 def test_too_many_open_files_lose_nothing(store):
-    record(store, "one", 150)
+    for robot in ("arm", "left"):
+        record(store, "one", 150, robot)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with ReplayReader(store) as reader:
-        chunks, fillers = reader.poll(40), []
-        highest = max(map(int, os.listdir("/proc/self/fd")))
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, limits[1]))
-            fillers = fill_descriptors()
-            with contextlib.suppress(StoreUnreachable):
-                chunks += reader.poll()  # what is in memory already may come
-            for _ in range(3):
-                with pytest.raises(StoreUnreachable, match="Too many open files"):
-                    reader.poll()
-        finally:
-            for descriptor in fillers:
-                os.close(descriptor)
-            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    readers = [ReplayReader(store), ReplayReader(store, cursor={"arm/one": [20, 14]})]
+    chunks, fillers = [readers[0].poll(40), []], []
+    highest = max(map(int, os.listdir("/proc/self/fd")))
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, limits[1]))
+        fillers = fill_descriptors()
+        with contextlib.suppress(StoreUnreachable):
+            chunks[0] += readers[0].poll()  # what is in memory already may come
+        for reader in readers * 3:
+            with pytest.raises(StoreUnreachable, match="Too many open files"):
+                reader.poll()
+    finally:
+        for descriptor in fillers:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    for reader, found, rows in zip(readers, chunks, (300, 280), strict=True):
+        assert check_rows(found + reader.poll(), cut=True) == rows
         assert reader.faults == []
-        assert check_rows(chunks + reader.poll(), cut=True) == 150
 
 
 def fill_descriptors() -> list[int]:
