@@ -49,7 +49,7 @@ def ls(
     what is acknowledged, or `porl replay repair`), `damaged` or `closed`. Example:
     `porl replay ls runs`
     """
-    from porl_ros.cli.replay_look import list_stores
+    from porl_ros.cli.replay_ls import list_stores
 
     list_stores(root)
 
@@ -66,7 +66,7 @@ def info(
 
     Example: `porl replay info runs/store --plot store.png`
     """
-    from porl_ros.cli.replay_look import show_info
+    from porl_ros.cli.replay_info import show_info
 
     show_info(store, plot, as_json)
 
@@ -78,7 +78,7 @@ def verify(store: Store) -> None:
     Names every fault and its remedy, and exits with 1 if there is one. A store may be written
     meanwhile. Example: `porl replay verify runs/store`
     """
-    from porl_ros.cli.replay_look import verify_store
+    from porl_ros.cli.replay_verify import verify_store
 
     raise typer.Exit(verify_store(store))
 
@@ -90,7 +90,7 @@ def repair(store: Store, dry_run: DryRun = False) -> None:
     Nothing is deleted: damaged files are renamed to `*.damaged`. Runs that are being written are
     left alone. Example: `porl replay repair runs/store --dry-run`
     """
-    from porl_ros.cli.replay_change import repair_store
+    from porl_ros.cli.replay_verify import repair_store
 
     raise typer.Exit(repair_store(store, dry_run))
 
@@ -105,7 +105,7 @@ def compact(
     The copy is a store like any other: learners, these tools and plain Zarr read it. Example:
     `porl replay compact runs/store archive/store`
     """
-    from porl_ros.cli.replay_change import copy
+    from porl_ros.cli.replay_copy import copy
 
     copy([store], output)
 
@@ -120,7 +120,7 @@ def merge(
     Stores of different contracts, and runs of the same name, are refused. Example:
     `porl replay merge monday/store tuesday/store week/store`
     """
-    from porl_ros.cli.replay_change import copy
+    from porl_ros.cli.replay_copy import copy
 
     copy(stores, output)
 
@@ -141,7 +141,7 @@ def prune(
     The newest segment of each run stays, and so does what a reader is reading. Example:
     `porl replay prune runs/store --max-size 20GB --max-age 30d --dry-run`
     """
-    from porl_ros.cli.replay_change import prune_store
+    from porl_ros.cli.replay_copy import prune_store
     from porl_ros.replay.retention import Retention
 
     if max_size is None and max_age is None:
@@ -169,7 +169,7 @@ def export(
     JointState messages, which viewers plot by name. Example:
     `porl replay export runs/store --npz store.npz --mcap store.mcap`
     """
-    from porl_ros.cli.replay_change import export_store
+    from porl_ros.cli.replay_copy import export_store
 
     if npz is None and mcap is None:
         raise typer.BadParameter("give --npz FILE, --mcap FILE or both")

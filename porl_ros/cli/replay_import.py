@@ -3,15 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 
-from porl_ros.cli.replay_look import progress, readable
+from porl_ros.cli.terminal import lines, progress, readable
 from porl_ros.replay.bag_import import Imported, ImportSettings, import_recording
 from porl_ros.replay.schema import Actor
 from porl_ros.robot.loading import load_robot
-
-console = Console(highlight=False, soft_wrap=True)
 
 
 def import_demonstrations(
@@ -33,20 +30,20 @@ def import_demonstrations(
 def _tell(found: Imported, store: Path) -> None:
     for text, count in (found.refused + found.skipped).most_common():
         what = "messages refused" if text in found.refused else "steps left out"
-        console.print(f"note: {count} {what}: {escape(text)}")
+        lines.print(f"note: {count} {what}: {escape(text)}")
     if found.unexplained:
-        console.print(
+        lines.print(
             f"[yellow]warning:[/] {found.unexplained} of {found.rows} commands ask for more than "
             "one action can; the action is as much of it as there is. `action.scale` and "
             "`max_lead` of the robot config say how much that is"
         )
     if failed := found.episodes - found.successes:
-        console.print(
+        lines.print(
             f"note: {failed} episodes did not succeed; cloning imitates them, too, unless "
             "--only-successful leaves them out"
         )
     source = "what was sent" if found.commanded else "how the robot moved (no commands recorded)"
-    console.print(
+    lines.print(
         f"{found.episodes} episodes, {found.successes} successful, {found.rows} transitions; "
         f"actions are {source} -> {escape(str(store))}, run {escape(found.run)}"
     )

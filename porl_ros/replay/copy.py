@@ -3,10 +3,9 @@
 A copy is a store as any other. It appears under its name when it is complete, and not before.
 """
 
-import contextlib
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from porl_ros.paths import require_empty_or_missing
 from porl_ros.replay.blocks import read_blocks
@@ -54,9 +53,12 @@ def copy_stores(
         require_sound(*run)
     try:
         make_folder(out.parent.absolute())
-        with _appearing(out) as new:
+        with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+            new = Path(folder) / "new"
             create_store(new, schema)
             rows = sum(_copy_run(run, new, segment_rows, progress) for run in runs)
+            new.rename(out)
+            sync_folder(out.parent)
     except OSError as error:
         raise StoreNotWritable(
             f"store: {out} cannot be written ({error}); free the disk, or name another folder"
@@ -82,19 +84,6 @@ def _distinct_runs(sources: list[Path], schema: ReplaySchema) -> list[Run]:
             )
         where[identity.name] = source
     return [run for _, run in runs]
-
-
-@contextlib.contextmanager
-def _appearing(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its place if all goes well, and is gone otherwise."""
-    new = out.with_name(f".{out.name}.tmp")
-    shutil.rmtree(new, ignore_errors=True)  # of a copy that was killed
-    try:
-        yield new
-        new.rename(out)
-        sync_folder(out.parent)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
 
 
 def _copy_run(source: Run, store: Path, segment_rows: int, progress: Progress) -> int:

@@ -1,60 +1,17 @@
-"""Changing and copying stores: `porl replay repair`, `prune`, `compact`, `merge`, `export`."""
+"""Stores into other shapes: `porl replay prune`, `compact`, `merge` and `export`."""
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
 
-from porl_ros.cli.replay_look import progress, readable
+from porl_ros.cli.terminal import lines, progress, readable
 from porl_ros.errors import PorlError
 from porl_ros.replay.check import require_sound
 from porl_ros.replay.copy import copy_stores
 from porl_ros.replay.layout import names_in, read_schema
-from porl_ros.replay.repair import Repair, repair_run
 from porl_ros.replay.retention import Pruner, Retention, size_of
 from porl_ros.replay.runs import Run, overview, runs_of
-
-console = Console(highlight=False, soft_wrap=True)
-
-
-def repair_store(store: Path, dry_run: bool) -> int:
-    """Repair every run and say what was done; the exit code."""
-    code = done = 0
-    with readable(store):
-        schema = read_schema(store)
-        for folder, identity in runs_of(store, schema):
-            repair = repair_run(folder, identity, dry_run)
-            if repair.needed:
-                done += 1
-                _tell_repair(repair, dry_run)
-            code |= bool(repair.after.faults and not dry_run)
-    if not done:
-        console.print("nothing to repair")
-    return code
-
-
-def _tell_repair(repair: Repair, dry_run: bool) -> None:
-    before, after = repair.before, repair.after
-    if repair.refused:
-        console.print(
-            f"[yellow]left alone:[/] {before.run} is being written; stop its writer first"
-        )
-    console.print(f"{escape(before.run)}:")
-    for fault in before.faults:
-        console.print(f"  [red]fault:[/] {escape(fault)}")
-    waiting = sum(before.journals.values())
-    if dry_run or repair.refused:
-        for path in before.damaged:
-            console.print(f"  would set aside {escape(str(path))}")
-        console.print(f"  would seal {waiting} rows of {len(before.journals)} journals")
-        return
-    for path in repair.aside:
-        console.print(f"  set aside: {escape(str(path))}")
-    console.print(f"  {waiting} rows of {len(before.journals)} journals sealed")
-    for gap in after.gaps:
-        console.print(f"  [red]lost:[/] {gap}")
-    console.print(f"  kept: {after.rows} rows, all of them proved")
 
 
 def prune_store(store: Path, limits: Retention, dry_run: bool) -> None:
@@ -66,9 +23,9 @@ def prune_store(store: Path, limits: Retention, dry_run: bool) -> None:
             over = pruner.plan()
             dropped = over if dry_run else pruner.apply()
             what = f"{len(dropped)} segments, {decimal(sum(s.bytes for s in dropped))}"
-            console.print(f"{escape(robot)}: {'would drop' if dry_run else 'dropped'} {what}")
+            lines.print(f"{escape(robot)}: {'would drop' if dry_run else 'dropped'} {what}")
             if len(dropped) < len(over):
-                console.print(f"  {len(over) - len(dropped)} stay for now: a reader is in the way")
+                lines.print(f"  {len(over) - len(dropped)} stay for now: a reader is in the way")
 
 
 def copy(stores: list[Path], output: Path) -> None:
@@ -80,7 +37,7 @@ def copy(stores: list[Path], output: Path) -> None:
             rows = copy_stores(stores, output, progress=lambda rows: bar.advance(task, rows))
         before = sum(size_of(store / "writers") for store in stores)
         after = size_of(output / "writers")
-    console.print(
+    lines.print(
         f"{rows:,} rows, {decimal(before)} -> {decimal(after)}, proved row for row -> "
         f"{escape(str(output))}"
     )
@@ -106,7 +63,7 @@ def export_store(store: Path, npz: Path | None, mcap: Path | None, only: list[st
                 task = bar.add_task("arrays", total=total)
                 done = export_npz(runs, schema, npz, lambda rows: bar.advance(task, rows))
                 left = f", {done.left_out} rows without a next observation left out"
-                console.print(
+                lines.print(
                     f"{done.rows:,} transitions, {done.episodes} episodes"
                     f"{left if done.left_out else ''} -> {escape(str(npz))}"
                 )
@@ -115,7 +72,7 @@ def export_store(store: Path, npz: Path | None, mcap: Path | None, only: list[st
 
                 task = bar.add_task("messages", total=total)
                 rows = export_mcap(runs, schema, mcap, lambda rows: bar.advance(task, rows))
-                console.print(f"{rows:,} rows of {len(runs)} runs -> {escape(str(mcap))}")
+                lines.print(f"{rows:,} rows of {len(runs)} runs -> {escape(str(mcap))}")
 
 
 def _chosen(runs: list[Run], only: list[str]) -> list[Run]:
