@@ -134,6 +134,8 @@ def main() -> None:
         app()
     except PorlError as error:
         raise SystemExit(f"error: {error}") from None
+    except ModuleNotFoundError as missing:
+        raise SystemExit(f"error: {missing}: pip install -r benchmarks/requirements.txt") from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 

@@ -10,7 +10,7 @@ from porl_ros.learning.trainer import Trainer
 from porl_ros.policy.network import Actor
 from porl_ros.replay import Chunk
 
-RETURNS = (0.0, 1.0)  # possible ones: the reward is 0 or 1, and 1 ends the episode
+RETURNS = (0.0, 1.0)  # possible ones: the reward is 0, or 1 in the last step of an episode
 UPDATES_AT_ONCE = 64
 
 

@@ -9,6 +9,7 @@ import torch
 from benchmarks.finetuning.episodes import Policy
 from benchmarks.finetuning.loop import Behaviour
 from benchmarks.finetuning.sac import BORDER, LOG_STD, Sac, SacConfig
+from porl_ros.errors import PorlError
 from porl_ros.policy.network import Actor
 from porl_ros.replay import Batch, Chunk, ReplayMemory
 
@@ -79,8 +80,10 @@ class StableBaselines:
     """stable-baselines3's SAC in its own loop, from nothing: its defaults but for `settings`."""
 
     def __init__(self, env: gymnasium.Env, settings: dict, seed: int):
-        from stable_baselines3 import SAC  # 2 s, and not needed by the other methods
-
+        try:
+            from stable_baselines3 import SAC  # 2 s, and not needed by the other methods
+        except ModuleNotFoundError as missing:
+            raise PorlError(f"{missing}: pip install -r benchmarks/requirements.txt") from None
         self._model = SAC("MlpPolicy", env, seed=seed, device="cpu", **settings)
         self.updates_begin = self._model.learning_starts
 

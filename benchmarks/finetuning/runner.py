@@ -99,7 +99,7 @@ class Runner:
                 continue
             if self._interpreters.of(one.cell) is None:
                 _say(
-                    f"{one.cell}: left out, needs Meta-World: `make .venv-metaworld`, or say where "
+                    f"{one.cell}: left out, needs Meta-World: `make metaworld`, or say where "
                     "its Python is with --metaworld-python or PORL_METAWORLD_PYTHON"
                 )
                 continue
