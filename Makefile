@@ -3,9 +3,10 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+METAWORLD := .venv-metaworld
 SEED ?= 0
 
-.PHONY: demo test quick lint bench setup clean
+.PHONY: demo test quick lint bench metaworld setup clean
 
 demo: $(STAMP)  ## fine-tune a UR5e policy through real ROS 2 nodes (SEED=n, ARGS=...)
 	$(VENV)/bin/porl demo --seed $(SEED) $(ARGS)
@@ -23,6 +24,14 @@ lint: $(STAMP)
 bench: $(STAMP)  ## side-by-side measurements
 	$(PY) -m benchmarks $(ARGS)
 
+metaworld: $(METAWORLD)/.installed  ## the environment of the Meta-World tasks of the benchmark
+
+$(METAWORLD)/.installed: benchmarks/finetuning/requirements-metaworld.txt
+	rm -rf $(METAWORLD)
+	python3 -m venv $(METAWORLD)
+	$(METAWORLD)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
 setup: $(STAMP)
 
 $(STAMP): requirements.txt requirements-ros.txt requirements-dev.txt setup.py setup.cfg
@@ -30,4 +39,4 @@ $(STAMP): requirements.txt requirements-ros.txt requirements-dev.txt setup.py se
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) build install log
+	rm -rf $(VENV) $(METAWORLD) build install log

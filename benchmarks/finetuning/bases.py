@@ -8,6 +8,7 @@ import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -92,15 +93,18 @@ def _write(path: Path, episodes: list[DemoEpisode], settings: dict) -> None:
 
 
 def _read(path: Path, settings: dict) -> list[DemoEpisode] | None:
-    """The episodes of a file; None when it was made under other settings."""
-    with np.load(path, allow_pickle=False) as file:
-        if str(file["settings"]) != json.dumps(settings, sort_keys=True):
+    """The episodes of a file; None when it was made under other settings, or is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        if str(arrays.pop("settings")) != json.dumps(settings, sort_keys=True):
             return None
-        count = sum(name.startswith("terminated_") for name in file.files)
         return [
             DemoEpisode(
-                *(file[f"{part}_{number}"] for part in DemoEpisode._fields[:-1]),
-                bool(file[f"terminated_{number}"]),
+                *(arrays[f"{part}_{number}"] for part in DemoEpisode._fields[:-1]),
+                bool(arrays[f"terminated_{number}"]),
             )
-            for number in range(count)
+            for number in range(settings["demonstrations"])
         ]
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        return None

@@ -61,7 +61,7 @@ def demonstrate(
         rewards.append(reward)
         if terminated or truncated:
             break
-    if not terminated:
+    if reward <= 0.0:
         return None
     steps = (np.array(part, np.float32) for part in (observations, actions, intended, rewards))
     return DemoEpisode(*steps, True)
@@ -75,7 +75,7 @@ def evaluate(env: gymnasium.Env, policy: Policy, episodes: int, offset: int = 0)
         ended = False
         while not ended:
             action = np.clip(policy(observation), -1.0, 1.0)
-            observation, _, terminated, truncated, _ = env.step(action)
+            observation, reward, terminated, truncated, _ = env.step(action)
             ended = terminated or truncated
-        successes.append(terminated)
+        successes.append(reward > 0.0)
     return np.array(successes)
