@@ -172,6 +172,25 @@ def test_a_pruner_that_fails_does_not_stop_the_recording(new, monkeypatch, caplo
     assert "nothing dropped" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "step", ["record_retained", "sync_folder", "shutil.rmtree", "Path.rename", "os.open"]
+)
+def test_cut_short_at_any_step_nothing_counts_as_lost(store, monkeypatch, step):
+    def broken(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as context:
+        context.setattr(f"porl_ros.replay.retention.{step}", broken)
+        with pytest.raises(OSError, match="Input/output"):
+            Pruner(store, "arm", Retention(max_bytes=1)).apply()
+    (found,) = checks(store)
+    assert found.faults == []
+    assert found.rows == 150 - retained_row(run_of(store)[0])
+    Pruner(store, "arm", Retention(max_bytes=1)).apply()
+    assert checks(store)[0].faults == []
+    assert first_rows(store) == [120]
+
+
 @pytest.mark.slow
 def test_killed_while_it_drops_it_never_leaves_a_fault(new):
     """At whatever moment: what is left is kept or dropped on purpose, and never a loss."""
