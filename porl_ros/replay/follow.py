@@ -67,7 +67,7 @@ class RunTail:
         self._sources: list[int] = []  # first rows of segments and journals, ascending
         self._source = -1  # the one that is open, or was read last
         self._journal: JournalTail | None = None
-        self._pending: Records | None = None  # read, and not delivered yet
+        self._pending: Chunk | None = None  # read, and not delivered yet
 
     @property
     def identity(self) -> RunIdentity:
@@ -88,7 +88,7 @@ class RunTail:
         there now will come.
 
         Only whole segments are left out, and a journal counts for nothing: it is about opening
-        quickly, so nothing is read to find out.
+        quickly, so no rows are read to find out.
         """
         self._list()
         if not self._sources:
