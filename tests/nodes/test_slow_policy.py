@@ -28,7 +28,7 @@ class Policies:
         observation = load_bundle(base).manifest.observation_size
         self._slow = Actor(observation, load_bundle(base).manifest.action_size, hidden=SLOW)
         self.version = 0
-        self._topic = robot.node.create_publisher(String, "learner/bundle", messages.LATCHED_EVENTS)
+        self._topic = robot.node.create_publisher(String, "learner/bundle", messages.LATCHED)
 
     def offer(self, slow: bool) -> int:
         self.version += 1
@@ -80,4 +80,7 @@ def see(robot: ScriptedRobot, policies: Policies, reaction: str, state: str) -> 
     version, states = policies.offer(slow=True), len(robot.states)
     reason = "stop" if state == "stopped" else "slow_inference"
     robot.until(lambda: robot.said(state, reason, since=states), reaction)
+    if reaction in ("hold", "continue"):  # commands go on, and are recorded
+        goal = len(robot.commands) + 4
+        robot.until(lambda: len(robot.commands) >= goal, reaction)
     return version
