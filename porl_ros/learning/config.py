@@ -41,7 +41,7 @@ class PorlConfig(StrictModel):
         description="critic updates on TD targets of the frozen policy after that, at most (m)",
     )
     warmup_patience: int = Field(
-        4,
+        8,
         ge=1,
         le=1000,
         description="checks of the held-out error, 250 updates apart, that may pass without an "
@@ -89,7 +89,7 @@ class PorlConfig(StrictModel):
         0.2, ge=0, le=2, description="std of the noise on actions, in units of the action box (m)"
     )
     anchor: float = Field(
-        0.3,
+        1.0,
         ge=0,
         le=100,
         description="weight of the squared distance to the frozen policy at first (m)",
