@@ -1,9 +1,10 @@
 """Updates a second of the learner beside its rivals and the bare products, all in one run.
 
-    python -m benchmarks learner_speed              # eight minutes on two idle cores
+    python -m benchmarks learner_speed              # three minutes on two idle cores
     python -m benchmarks learner_speed --slice      # half a minute's worth, as `make bench` runs it
 
-Contenders take turns within a round, so that whatever else the machine does meets all of them.
+Contenders take turns within a round, so that whatever else the machine does meets all of them. One
+thread's seconds are seconds of processor time, for the same reason; others are of wall-clock.
 stable-baselines3 is left out and named where it is not installed; `pip install -r
 benchmarks/requirements.txt` installs it.
 """
@@ -51,7 +52,7 @@ console = Console(width=160)
 
 def run(
     rounds: Annotated[int, typer.Option(min=2)] = 15,
-    seconds: Annotated[float, typer.Option(help="of each turn of a contender")] = 0.2,
+    seconds: Annotated[float, typer.Option(help="of each turn of a contender")] = 0.1,
     slice: Annotated[bool, typer.Option(help="one row, few rounds, no results written")] = False,
 ) -> None:
     """Print the table; write benchmarks/results/learner_speed.json."""
@@ -76,14 +77,11 @@ def main() -> None:
 
 
 def _settings() -> Iterable[Setting]:
-    for width, batch in SIZES:
-        for threads in (1, 2):
-            for critics in ENSEMBLES:
-                yield Setting("cpu", threads, critics, width, batch)
-    if torch.cuda.is_available():
+    places = [("cpu", 1), ("cpu", 2)] + [("cuda", 1)] * torch.cuda.is_available()
+    for device, threads in places:
         for width, batch in SIZES:
             for critics in ENSEMBLES:
-                yield Setting("cuda", 1, critics, width, batch)
+                yield Setting(device, threads, critics, width, batch)
 
 
 def _row(setting: Setting, rounds: int, seconds: float) -> dict:
@@ -99,7 +97,7 @@ def _row(setting: Setting, rounds: int, seconds: float) -> dict:
             console.print(
                 f"{name} is left out ({error}): pip install -r benchmarks/requirements.txt"
             )
-    rates = _rates(updates, setting.device, rounds, seconds)
+    rates = _rates(updates, setting, rounds, seconds)
     row = {"setting": setting._asdict(), "rates": {k: _spread(v) for k, v in rates.items()}}
     row["ratios"], row["profiles"] = {}, {}
     for target, (of, to, least) in TARGETS.items():
@@ -112,19 +110,21 @@ def _row(setting: Setting, rounds: int, seconds: float) -> dict:
 
 
 def _rates(
-    updates: dict[str, Update], device: str, rounds: int, seconds: float
+    updates: dict[str, Update], setting: Setting, rounds: int, seconds: float
 ) -> dict[str, list[float]]:
     """Updates a second of each in every round. The first round is thrown away."""
     rates: dict[str, list[float]] = {name: [] for name in updates}
     counts = dict.fromkeys(updates, 3)
+    alone = setting.device == "cpu" and setting.threads == 1
+    clock = time.process_time if alone else time.perf_counter
     for _ in range(rounds + 1):
         for name, update in updates.items():
-            begun = time.perf_counter()
+            begun = clock()
             for _ in range(counts[name]):
                 update()
-            if device == "cuda":
+            if setting.device == "cuda":
                 torch.cuda.synchronize()
-            rates[name].append(counts[name] / (time.perf_counter() - begun))
+            rates[name].append(counts[name] / (clock() - begun))
             counts[name] = max(1, round(seconds * rates[name][-1]))
     return {name: each[1:] for name, each in rates.items()}
 

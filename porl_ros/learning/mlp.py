@@ -84,7 +84,7 @@ def gradients(
             if layer.scale is not None:
                 flow = _norm_backward(flow, layer, tape[at], gradient)
         if gradient:
-            gradient.weight.copy_(weight_gradient(flow, tape[at].inputs))
+            weight_gradient(flow, tape[at].inputs, gradient.weight)
             torch.sum(flow, 0, out=gradient.bias)
         if at:
             flow = product(flow, layer.weight)

@@ -36,11 +36,16 @@ def product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
     return torch.mm(left, right) if bias is None else torch.addmm(bias, left, right)
 
 
-def weight_gradient(upstream: Tensor, inputs: Tensor) -> Tensor:
-    """Of inputs @ weight.T: (b, out) and (b, in) to (out, in)."""
-    if inputs.shape[1] < upstream.shape[1]:  # the left one is copied: let it be the smaller
-        return product(inputs.t(), upstream).t()
-    return product(upstream.t(), inputs)
+def weight_gradient(upstream: Tensor, inputs: Tensor, out: Tensor) -> Tensor:
+    """Of inputs @ weight.T: writes to `out` (out, in) what comes of (b, out) and (b, in)."""
+    left, right, result = upstream, inputs, out
+    if inputs.shape[1] < upstream.shape[1]:  # the left one is turned over: let it be the smaller
+        left, right, result = inputs, upstream, out.t()
+    if _pays(left, right.shape[1]):
+        result.copy_(product(left.t(), right))
+    else:
+        torch.mm(left.t(), right, out=result)
+    return out
 
 
 class _Products(torch.autograd.Function):
@@ -55,7 +60,7 @@ class _Products(torch.autograd.Function):
         of_inputs, of_weight, of_bias = ctx.needs_input_grad
         return (
             product(upstream, weight) if of_inputs else None,
-            weight_gradient(upstream, inputs) if of_weight else None,
+            weight_gradient(upstream, inputs, torch.empty_like(weight)) if of_weight else None,
             upstream.sum(0) if of_bias else None,
         )
 

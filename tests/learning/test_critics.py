@@ -145,7 +145,8 @@ def test_products_have_the_precision_of_float32(m, k, n):
     bound = 1e-6 * float(left.double().abs().mm(right.double().abs()).max()) + 1e-6
     assert float((product(left, right) - exact).abs().max()) < bound
     assert float((product(left, right, bias) - exact - bias).abs().max()) < bound
-    turned = weight_gradient(right, left.t())  # (k, n) and (k, m) to (n, m)
+    turned = torch.empty(n, m)
+    weight_gradient(right, left.t(), turned)  # (k, n) and (k, m) to (n, m)
     assert float((turned - exact.t()).abs().max()) < bound
 
 
