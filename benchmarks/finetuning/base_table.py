@@ -39,9 +39,10 @@ def main() -> None:
     rows = json.loads(path.read_text())["tasks"] if path.is_file() else {}
     for task in tasks:
         rows[task.name] = measure(task)
-        write_results(NAME, {"tasks": {name: rows[name] for name in TASKS if name in rows}})
+        rows = {name: rows[name] for name in TASKS if name in rows}
+        write_results(NAME, {"tasks": rows})
         print(task.name, rows[task.name]["base_success"], flush=True)
-    Console().print(table(rows))
+    Console(width=150).print(table(rows))
     print(path)
 
 
