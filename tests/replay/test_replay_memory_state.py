@@ -109,22 +109,22 @@ def test_a_state_fits_what_was_fed():
 def test_old_feeding_is_forgotten():
     """Of two runs that are fed in turns for ever, the state says what the ring still shows."""
     memory = ReplayMemory(3, 2, 200, 0.9, 0)
-    for first in range(0, 9_000, 3):
+    for first in range(0, 4_500, 3):
         memory.extend(make_chunk(first, 3, "left/a"))
         memory.extend(make_chunk(first, 3, "right/a"))
     state = memory.state_dict()
-    assert state["given"] > 18_000
+    assert state["given"] > 9_000
     assert 40 < len(state["fed"]) < 100
-    assert state["cursor"] == {"left/a": (9_000, 8_995), "right/a": (9_000, 8_995)}
+    assert state["cursor"] == {"left/a": (4_500, 4_494), "right/a": (4_500, 4_494)}
     assert len(memory._feeder._history._stretches) <= FEW + 1
 
 
 def test_one_run_is_one_stretch():
     memory = ReplayMemory(3, 2, 1000, 0.9, 0)
-    for first in range(0, 8_000, 4):
+    for first in range(0, 4_000, 4):
         memory.extend(make_chunk(first, 4))
     ((first, end, run, first_row, next_row, final_row),) = memory.state_dict()["fed"]
-    assert (run, next_row, final_row) == ("arm/a", 8_000, 7_994)
+    assert (run, next_row, final_row) == ("arm/a", 4_000, 3_997)
     assert end == memory.state_dict()["given"]
     assert end - 1000 - 100 < first <= end - 1000
     assert first_row % 7 == 0

@@ -1,6 +1,7 @@
 """Where a reader begins and goes on: cursors, the newest rows only, rows that were dropped."""
 
 import contextlib
+import gc
 import json
 import os
 import resource
@@ -45,7 +46,7 @@ def finals(chunks) -> list[int]:
     return [int(row) for chunk in chunks for row in chunk.finals["row"]]
 
 
-@pytest.mark.parametrize("limit", [1, 4, 31, None])
+@pytest.mark.parametrize("limit", [5, 31, None])
 def test_a_cursor_goes_on_where_another_reader_stopped(three_runs, limit):
     chunks, cursor = [], {}
     while sum(len(chunk.rows) for chunk in chunks) < 285:
@@ -182,6 +183,7 @@ def drop(store, first_row: int) -> bool:
     return drop_segment(run_of(store)[0], next(s for s in plan if s.first_row == first_row))
 
 
+@pytest.mark.slow
 def test_a_reader_that_is_overtaken_by_retention_loses_nothing_else(store):
     """The writer drops what the reader, which reads a quarter as fast, has not seen yet."""
     rows, chunks, limits = 400, [], Retention(max_bytes=60_000)
@@ -204,6 +206,7 @@ def test_too_many_open_files_lose_nothing(store):
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     readers = [ReplayReader(store), ReplayReader(store, cursor={"arm/one": [20, 14]})]
     chunks, fillers = [readers[0].poll(40), []], []
+    gc.collect()  # what other tests left open would be closed at any time, and give a place free
     highest = max(map(int, os.listdir("/proc/self/fd")))
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, limits[1]))

@@ -203,6 +203,7 @@ def test_another_contract_a_newer_format_and_no_store_are_said(recorded, copy, i
         ReplayReader("foo://bar")
 
 
+@pytest.mark.slow
 def test_a_server_that_is_gone_can_come_back(recorded):
     with WebServer(recorded) as server:
         reader = ReplayReader(RemoteStore(server.url, list_every=0.0))
