@@ -100,41 +100,42 @@ class RowPacker:
 
 def _fill(vector: np.ndarray, field: str, value: object) -> None:
     try:
-        values = np.asarray(value, dtype=np.float32)
+        if not isinstance(value, np.ndarray):
+            value = np.asarray(value, dtype=np.float32)
+        if value.shape == vector.shape:
+            vector[...] = value
+            return
     except (TypeError, ValueError, RuntimeWarning) as error:
         raise ValueError(f"{field}: not an array of numbers ({error})") from None
-    if values.shape != vector.shape:
-        raise ValueError(f"{field}: shape {values.shape}, expected {vector.shape}")
-    vector[...] = values
+    raise ValueError(f"{field}: shape {value.shape}, expected {vector.shape}")
 
 
 class RowBuffer:
-    """Up to `capacity` rows and as many finals, and images. Not locked: whoever holds it is alone
-    with it."""
+    """Up to `capacity` rows, their finals and images. Not locked: whoever holds it is alone with
+    it. `full`: the next row, or an image of it, might not fit."""
 
     def __init__(self, schema: ReplaySchema, capacity: int):
         self._rows = np.empty(capacity, schema.row_dtype)
-        self._finals = np.empty(capacity, schema.final_dtype)
+        # One more: the first may be of a row that has left already
+        self._finals = np.empty(capacity + 1, schema.final_dtype)
         self.images = [FrameSlots(stream) for stream in schema.images]
-        self.rows = self.finals = 0
-
-    @property
-    def full(self) -> bool:
-        """Whether the next row, or an image of it, might not fit."""
-        return self._is_filled(1)
-
-    @property
-    def half_full(self) -> bool:
-        return self._is_filled(2)
-
-    def _is_filled(self, parts: int) -> bool:
-        if max(self.rows, self.finals) * parts >= len(self._rows):
-            return True
-        return any(slots.count * parts >= slots.capacity for slots in self.images)
+        self._half = capacity // 2
+        self.clear()
 
     def add_row(self, row: np.ndarray) -> None:
         self._rows[self.rows] = row
         self.rows += 1
+        if self.rows >= self._half:
+            self._fill_up(self.rows, len(self._rows))
+
+    def add_frame(self, slots: FrameSlots, row: int, image: np.ndarray) -> None:
+        """`slots`: one of those that `frames` returned."""
+        slots.add(row, image)
+        self._fill_up(slots.count, slots.capacity)
+
+    def _fill_up(self, used: int, room: int) -> None:
+        self.half_full |= 2 * used >= room
+        self.full |= used >= room
 
     def add_final(self, row: int, truncated: bool, observation: np.ndarray) -> None:
         self._finals[self.finals] = (row, truncated, observation)
@@ -155,5 +156,6 @@ class RowBuffer:
 
     def clear(self) -> None:
         self.rows = self.finals = 0
+        self.half_full = self.full = False
         for slots in self.images:
             slots.count = 0

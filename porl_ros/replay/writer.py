@@ -158,7 +158,7 @@ class ReplayWriter:
             if not self._recording():
                 return -1
             for slots, image in frames:
-                slots.add(self.rows, image)
+                self._active.add_frame(slots, self.rows, image)
             self._add_row(final, truncated)
             return self.rows - 1
 
