@@ -25,14 +25,14 @@ class Contender:
     def __init__(self, folder: Path, capacity: int = CAPACITY):
         self.folder, self.capacity = folder, capacity
 
-    def add(self, number: int) -> None:
-        """Store row `number`."""
+    def add(self, number: int, row: dict) -> None:
+        """Store row `number`, which is what the robot has: `rows.transition(number)`."""
         raise NotImplementedError
 
     def fill(self, count: int) -> None:
         """Store the first `count` rows, the quickest way there is; to an empty store."""
         for number in range(count):
-            self.add(number)
+            self.add(number, rows.transition(number))
 
     def settle(self) -> None:
         """Return when all that was added is as safe as it gets."""
@@ -61,7 +61,7 @@ class Nothing(Contender):
 
     name, kept = "nothing (the loop alone)", ""
 
-    def add(self, number: int) -> None:
+    def add(self, number: int, row: dict) -> None:
         pass
 
 
@@ -75,10 +75,10 @@ class PorlStore(Contender):
         super().__init__(folder, capacity)
         self._writer = ReplayWriter(folder / "store", rows.SCHEMA, "arm")
 
-    def add(self, number: int) -> None:
+    def add(self, number: int, row: dict) -> None:
         while self._writer.rows - self._writer.acknowledged > self.WAITING:
             time.sleep(0.001)  # never at 1 kHz
-        if self._writer.log(**rows.keywords(number, time.monotonic_ns())) != number:
+        if self._writer.log(**row) != number:
             raise RuntimeError(self._writer.fault)
 
     def settle(self) -> None:
@@ -120,10 +120,11 @@ class Sb3Buffer(Contender):
             capacity, *spaces, device="cpu", handle_timeout_termination=True
         )
 
-    def add(self, number: int) -> None:
-        observation = rows.observation(number)[None], rows.next_observation(number)[None]
-        reward, done = np.array([0.5], np.float32), np.array([rows.is_last(number)])
-        self._buffer.add(*observation, rows.action(number)[None], reward, done, [{}])
+    def add(self, number: int, row: dict) -> None:
+        reward, done = np.array([row["reward"]], np.float32), np.array([row["terminated"]])
+        following = rows.next_observation(number)[None]
+        observation, action = row["observation"][None], row["action"][None]
+        self._buffer.add(observation, following, action, reward, done, [{}])
 
     def memory_bytes(self) -> int:
         arrays = [value for value in vars(self._buffer).values() if isinstance(value, np.ndarray)]
@@ -144,20 +145,19 @@ class TorchRlBuffer(Contender):
         storage = LazyMemmapStorage(capacity, scratch_dir=folder)
         self._buffer = TensorDictReplayBuffer(storage=storage)
 
-    def add(self, number: int) -> None:
+    def add(self, number: int, row: dict) -> None:
         import torch
         from tensordict import TensorDict
 
         following = {
             "observation": torch.from_numpy(rows.next_observation(number)),
-            "reward": torch.tensor([0.5]),
-            "terminated": torch.tensor([rows.is_last(number)]),
-            "truncated": torch.tensor([False]),
+            "reward": torch.tensor([row["reward"]]),
+            "terminated": torch.tensor([row["terminated"]]),
+            "truncated": torch.tensor([row["truncated"]]),
         }
-        observation = torch.from_numpy(rows.observation(number))
-        action = torch.from_numpy(rows.action(number))
-        row = {"observation": observation, "action": action, "next": following}
-        self._buffer.add(TensorDict(row, []))
+        observation, action = (torch.from_numpy(row[name]) for name in ("observation", "action"))
+        content = {"observation": observation, "action": action, "next": following}
+        self._buffer.add(TensorDict(content, []))
 
     def fill(self, count: int) -> None:
         import torch
@@ -195,10 +195,10 @@ class H5pyTable(Contender):
         self._rows = 0
         self._random = np.random.default_rng(0)
 
-    def add(self, number: int) -> None:
+    def add(self, number: int, row: dict) -> None:
         if number == len(self._table):
             self._table.resize(number + self.TABLE_ROWS, axis=0)
-        self._table[number] = packed(number)
+        self._table[number] = packed(row)
         self._rows = number + 1
         if time.perf_counter() - self._flushed >= self.INTERVAL:
             self.settle()
@@ -249,10 +249,10 @@ class NaiveZarr(Contender):
         }
         self._random = np.random.default_rng(0)
 
-    def add(self, number: int) -> None:
-        row = packed(number)
+    def add(self, number: int, row: dict) -> None:
+        record = packed(row)
         for name, array in self._arrays.items():
-            array.append(row[name][None])
+            array.append(record[name][None])
 
     def fill(self, count: int) -> None:
         filled = rows.columns(count)
@@ -269,13 +269,12 @@ class NaiveZarr(Contender):
         self._arrays["observation"].oindex[picked + 1]
 
 
-def packed(number: int) -> np.ndarray:
-    """Row `number` as one record."""
-    row = np.zeros((), rows.SCHEMA.row_dtype)
-    row["observation"], row["action"] = rows.observation(number), rows.action(number)
-    row["requested_action"], row["terminated"] = row["action"], rows.is_last(number)
-    row["reward"], row["episode"], row["step"] = 0.5, *divmod(number, rows.EPISODE)
-    return row
+def packed(row: dict) -> np.ndarray:
+    """A row as one record."""
+    record = np.zeros((), rows.SCHEMA.row_dtype)
+    for name in record.dtype.names:
+        record[name] = row[name]
+    return record
 
 
 CONTENDERS = {

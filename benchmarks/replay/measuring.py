@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.replay import rows
 from benchmarks.replay.contenders import CONTENDERS, Contender, Nothing
 
 PERIOD = 0.001  # s
+WARM_UP = 50  # rows
 
 
 def in_child(measure: Callable[..., dict], *arguments: Any) -> dict | None:
@@ -52,15 +54,16 @@ def latency(folder: Path, name: str, seconds: float) -> dict:
     """Rows at 1 kHz, or as fast as the store takes them: how long each call takes, and the CPU."""
     store = _contender(name, folder, round(2 * seconds / PERIOD) + 100)
     spent = np.empty(round(seconds / PERIOD))
-    for number in range(50):
-        store.add(number)
+    for number in range(WARM_UP):
+        store.add(number, rows.transition(number))
     count, begun, before = 0, time.perf_counter(), _cpu_seconds()
     while count < len(spent) and time.perf_counter() - begun < seconds:
         ahead = begun + count * PERIOD - time.perf_counter()
         if ahead > 0:
             time.sleep(ahead)
+        row = rows.transition(WARM_UP + count)
         start = time.perf_counter()
-        store.add(50 + count)
+        store.add(WARM_UP + count, row)
         spent[count] = time.perf_counter() - start
         count += 1
     elapsed, cpu = time.perf_counter() - begun, _cpu_seconds() - before
@@ -85,7 +88,7 @@ def sustained(folder: Path, name: str, count: int, limit: float) -> dict:
     store = _contender(name, folder, count)
     begun, number = time.perf_counter(), 0
     while number < count and time.perf_counter() - begun < limit:
-        store.add(number)
+        store.add(number, rows.transition(number))
         number += 1
     store.settle()
     elapsed = time.perf_counter() - begun

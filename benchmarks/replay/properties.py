@@ -58,7 +58,7 @@ def _write_at_1_khz(store: Path, count: int, ready) -> None:
         begun = time.perf_counter()
         for number in range(count):
             time.sleep(max(0.0, begun + number * PERIOD - time.perf_counter()))
-            writer.log(**rows.keywords(number, time.monotonic_ns()))
+            writer.log(**rows.transition(number))
 
 
 def camera(folder: Path, seconds: float) -> dict:
@@ -72,9 +72,10 @@ def camera(folder: Path, seconds: float) -> dict:
         begun, cpu = time.perf_counter(), time.process_time()
         for number in range(count):
             time.sleep(max(0.0, begun + number * PERIOD - time.perf_counter()))
+            row = rows.transition(number)
             images = {"camera": frame} if number % FRAME_EVERY == 0 else None
             start = time.perf_counter()
-            writer.log(**rows.keywords(number, number), images=images)
+            writer.log(**row, images=images)
             spent[number] = time.perf_counter() - start
         cpu = (time.process_time() - cpu) / (time.perf_counter() - begun)
     with_frame = np.arange(count) % FRAME_EVERY == 0
@@ -102,7 +103,7 @@ def _write_and_crash(store: Path, count: int, results) -> None:
     for number in range(count):
         while writer.rows - writer.acknowledged > SEGMENT:
             time.sleep(0.001)
-        writer.log(**rows.keywords(number, number))
+        writer.log(**rows.transition(number))
         if number + 1 in (count // 10, count):
             writer.flush(60.0)
             gc.collect()

@@ -1,5 +1,7 @@
 """What is stored: transitions of a mid-sized robot, 305 bytes each, in episodes of 200."""
 
+import time
+
 import numpy as np
 
 from porl_ros.replay import ReplaySchema
@@ -17,22 +19,9 @@ OBSERVATIONS = _random.standard_normal((DIFFERENT + 1, OBSERVATION)).astype(np.f
 ACTIONS = _random.uniform(-1, 1, (DIFFERENT, ACTION)).astype(np.float32)
 
 
-def observation(number: int) -> np.ndarray:
-    """What row `number` saw, (OBSERVATION,) float32."""
-    return OBSERVATIONS[number % DIFFERENT]
-
-
 def next_observation(number: int) -> np.ndarray:
+    """What followed row `number`, (OBSERVATION,) float32."""
     return OBSERVATIONS[number % DIFFERENT + 1]
-
-
-def action(number: int) -> np.ndarray:
-    """(ACTION,) float32."""
-    return ACTIONS[number % DIFFERENT]
-
-
-def is_last(number: int) -> bool:
-    return number % EPISODE == EPISODE - 1
 
 
 def columns(count: int) -> dict[str, np.ndarray]:
@@ -48,13 +37,14 @@ def columns(count: int) -> dict[str, np.ndarray]:
     }
 
 
-def keywords(number: int, stamp: int) -> dict:
-    """The keywords of `ReplayWriter.log`."""
-    last = is_last(number)
+def transition(number: int) -> dict:
+    """Row `number` as a control loop has it: the keywords of `ReplayWriter.log`."""
+    last = number % EPISODE == EPISODE - 1
+    action = ACTIONS[number % DIFFERENT]
     return {
-        "observation": observation(number),
-        "action": action(number),
-        "requested_action": action(number),
+        "observation": OBSERVATIONS[number % DIFFERENT],
+        "action": action,
+        "requested_action": action,
         "reward": 0.5,
         "terminated": last,
         "truncated": False,
@@ -62,6 +52,6 @@ def keywords(number: int, stamp: int) -> dict:
         "policy_version": 1,
         "episode": number // EPISODE,
         "step": number % EPISODE,
-        "stamp": stamp,
+        "stamp": time.monotonic_ns(),
         "final_observation": next_observation(number) if last else None,
     }
