@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from benchmarks.replay import command
+from benchmarks.replay import report
 from benchmarks.replay.contenders import CONTENDERS, PorlStore
 from benchmarks.replay.measuring import attempt, in_child, latency, sampling, sustained
 from benchmarks.replay.properties import long_run
@@ -22,8 +22,9 @@ def test_what_is_not_installed_is_left_out(tmp_path, monkeypatch):
     name = "h5py, flush every row"
     assert attempt(latency, tmp_path, name, 0.1) is None
     results = {kind: {name: []} for kind in ("latency", "sustained", "sampling")}
-    table = command._table(results, 1)
-    assert [list(column.cells) for column in table.columns][1:] == [["not installed"]] * 10
+    table = report._compared(results, report.WRITING)
+    assert table.rows == [[name] + ["not installed"] * len(report.WRITING)]
+    assert table.markdown().endswith("| not installed |")
 
 
 @pytest.mark.slow
