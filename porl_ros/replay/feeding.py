@@ -9,7 +9,7 @@ import numpy as np
 
 from porl_ros.replay.follow import Chunk
 from porl_ros.replay.history import FeedHistory, Restart, Stretch
-from porl_ros.replay.ring import Ring
+from porl_ros.replay.ring import Ring, join_records
 
 log = logging.getLogger(__name__)
 
@@ -163,30 +163,26 @@ class Feeder:
         episode, known.episode = known.episode, None if len(finals) else known.episode
         if not len(finals) or not episode:
             return []
-        address = np.array([self._ring.given])
-        self._ring.allocate(1)
-        self._ring.put_finals(address, finals["observation"][-1])
-        self._ring.link(episode.last, int(address[0]))
+        (address,) = self._ring.put(self._ring.pack_finals(finals[-1:]), np.zeros(1, bool))
+        self._ring.link(episode.last, int(address))
         return [episode.finish(run)]
 
     def _write(
         self, rows: np.ndarray, packed: np.ndarray, finals: np.ndarray, first_row: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """Put rows and finals where they belong; the addresses of the rows, and which have one."""
-        ends = np.zeros(len(rows), bool)
-        linked = np.zeros(len(rows), bool)
-        closed = finals["row"] - first_row
-        ends[closed] = True
+        count, closed = len(rows), finals["row"] - first_row
+        linked, ends = np.zeros(count, bool), np.zeros(count, bool)
         linked[:-1] = rows["episode"][1:] == rows["episode"][:-1]
-        addresses = self._ring.given + np.arange(len(rows))
-        if len(closed):
-            addresses += np.cumsum(ends) - ends
-            linked |= ends
-        self._ring.allocate(len(rows) + int(np.count_nonzero(ends)))
-        self._ring.put(addresses, packed, linked)
-        if len(closed):
-            self._ring.put_finals(addresses[closed] + 1, finals["observation"])
-        return addresses, ends
+        if not len(closed):
+            return self._ring.put(packed, linked), ends
+        ends[closed] = True
+        places = np.arange(count) + np.cumsum(ends) - ends  # each final comes after its row
+        order = np.empty(places[-1] + 1 + ends[-1], np.int64)
+        order[places], order[places[closed] + 1] = np.arange(count), count + np.arange(len(closed))
+        both = join_records([packed, self._ring.pack_finals(finals)])
+        linked = np.concatenate([linked | ends, np.zeros(len(closed), bool)])
+        return self._ring.put(both.take(order), linked.take(order))[places], ends
 
     def _follow(
         self,

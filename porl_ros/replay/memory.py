@@ -260,8 +260,7 @@ def _split(batch_size: int, **shares: float) -> list[int]:
 
 def discounted_to_go(rewards: np.ndarray, discount: float) -> np.ndarray:
     """G_t = r_t + discount * G_(t+1), with nothing after the last; (k,) to (k,)."""
-    returns, following = [], 0.0
-    for reward in reversed(rewards.tolist()):
-        following = reward + discount * following
-        returns.append(following)
+    following = 0.0
+    backwards = reversed(rewards.tolist())
+    returns = [following := reward + discount * following for reward in backwards]
     return np.array(returns[::-1], np.float64)
