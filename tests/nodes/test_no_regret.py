@@ -53,5 +53,6 @@ def test_a_sabotaged_learner_does_not_keep_the_robot(tmp_path, base):
     bad = np.flatnonzero(versions)
     assert 0 < len(bad) <= stated_limit(outcomes[: bad[0]]) <= 25
     assert np.array_equal(bad, np.arange(bad[0], bad[-1] + 1))  # once gone, it did not come back
-    assert np.mean([episode.success for episode in outcomes[bad[-1] + 1 :]]) >= 0.5
+    assert not any(outcomes[i].success for i in bad[-5:])
+    assert any(episode.success for episode in outcomes[bad[-1] + 1 :])
     assert (read_rows(tmp_path / "store")["policy_version"][-200:] == 0).all()
