@@ -31,9 +31,9 @@ errors = Console(stderr=True)
 def _await_resource_tracker() -> None:
     """Leave no process behind: before Python 3.12 this helper outlives the command by a moment."""
     module = sys.modules.get("multiprocessing.resource_tracker")
-    stop = getattr(getattr(module, "_resource_tracker", None), "_stop", None)
-    if stop:
-        stop()
+    tracker = getattr(module, "_resource_tracker", None)
+    if getattr(tracker, "_pid", None) and hasattr(tracker, "_stop"):  # a worker's is its parent's
+        tracker._stop()
 
 
 INTERRUPTED = 130
