@@ -26,6 +26,7 @@ from porl_ros.robot.observation import action_names
 
 log = logging.getLogger(__name__)
 
+ROWS_AT_ONCE = 10_000  # a store may hold more than memory does
 UPDATES_AT_ONCE = 32  # between two looks at the store, the stop flag and the stage
 WITHOUT_LIMIT = 2**62
 
@@ -121,7 +122,9 @@ class FineTuning:
         """
         if not self._open_store():
             return False
-        self._queue.extend(one for chunk in self._reader.poll() for one in _single_rows(chunk))
+        if len(self._queue) < ROWS_AT_ONCE:
+            chunks = self._reader.poll(ROWS_AT_ONCE)
+            self._queue.extend(one for chunk in chunks for one in _single_rows(chunk))
         if not self._paused and self.trainer.work(UPDATES_AT_ONCE):
             return True
         self._publish_if_due()

@@ -122,7 +122,7 @@ class Pruner:
         folder = RunFolder(self._store, self._robot, run)
         rows = folder.segment_rows()
         found = []
-        for first_row, next_row in zip(rows, [*rows[1:], -1], strict=True):
+        for first_row, next_row in zip(rows, [*rows, -1][1:], strict=True):
             with contextlib.suppress(FileNotFoundError):  # another writer of this robot dropped it
                 size, sealed = self._measure(folder.segment(first_row))
                 found.append(StoredSegment(run, first_row, next_row, size, sealed))

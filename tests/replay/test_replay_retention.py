@@ -216,3 +216,11 @@ def test_killed_while_it_drops_it_never_leaves_a_fault(new):
     ReplayWriter(new, SCHEMA, "arm").close()
     assert not list(new.glob("writers/arm/one/segments/.*"))
     assert checks(new)[0].faults == []
+
+
+def test_a_run_without_a_sealed_segment_stays_out_of_it(store):
+    begun = ReplayWriter(store, SCHEMA, "arm", "begun")
+    try:
+        assert Pruner(store, "arm", Retention(max_bytes=size(store) // 2)).apply()
+    finally:
+        begun.close()
