@@ -26,7 +26,9 @@ class Commands:
         self._last = None
         self._sent_at = -np.inf  # s of a clock that never jumps
         self._ramp: Iterator[float] | None = None
-        self._timer, self._at_rest = None, lambda: None
+        self._at_rest: Callable[[], None] = lambda: None
+        self._timer = node.steady_timer(1.0 / config.control_rate, self._advance)
+        self._timer.cancel()
 
     @property
     def heard(self) -> bool:
@@ -75,7 +77,7 @@ class Commands:
 
     def finish_braking(self) -> None:
         """Bring the robot to rest before returning: on the way down nobody else would."""
-        self._cancel()
+        self._timer.cancel()
         for wait in self._ramp or self._braking():
             time.sleep(wait)
         self._ramp = None
@@ -89,15 +91,11 @@ class Commands:
             self.send(command, self._node.get_clock().now().nanoseconds)
 
     def _advance(self) -> None:
-        self._cancel()
-        wait = next(self._ramp, None)
+        self._timer.cancel()
+        wait = next(self._ramp, None) if self._ramp else None
         if wait is None:
             self._ramp = None
             self._at_rest()
         else:
-            self._timer = self._node.steady_timer(max(wait, 1e-6), self._advance)
-
-    def _cancel(self) -> None:
-        if self._timer:
-            self._node.destroy_timer(self._timer)
-        self._timer = None
+            self._timer.timer_period_ns = max(round(wait * 1e9), 1000)
+            self._timer.reset()

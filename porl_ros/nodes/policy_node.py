@@ -175,7 +175,7 @@ class PolicyNode(PorlNode):
     # Twice a second
 
     def _housekeeping(self) -> None:
-        if not self._control.active:
+        if not (self._control and self._control.active):
             return
         if self._writer.fault:
             self.get_logger().error(
