@@ -38,13 +38,12 @@ def product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def weight_gradient(upstream: Tensor, inputs: Tensor, out: Tensor) -> Tensor:
     """Of inputs @ weight.T: writes to `out` (out, in) what comes of (b, out) and (b, in)."""
-    left, right, result = upstream, inputs, out
-    if inputs.shape[1] < upstream.shape[1]:  # the left one is turned over: let it be the smaller
-        left, right, result = inputs, upstream, out.t()
-    if _pays(left, right.shape[1]):
-        result.copy_(product(left.t(), right))
+    if inputs.shape[1] < upstream.shape[1]:  # what is turned over should be the smaller
+        out.t().copy_(product(inputs.t(), upstream))
+    elif _pays(upstream, inputs.shape[1]):
+        out.copy_(product(upstream.t(), inputs))
     else:
-        torch.mm(left.t(), right, out=result)
+        torch.mm(upstream.t(), inputs, out=out)
     return out
 
 
