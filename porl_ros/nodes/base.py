@@ -1,8 +1,8 @@
 """What all nodes share: parameters, lifecycle with autostart, executor, exit codes."""
 
+import faulthandler
 import signal
 import traceback
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -37,8 +37,6 @@ class PorlNode(LifecycleNode):
     def __init__(self, name: str):
         super().__init__(name)
         self.exit_code: int | None = None
-        self.doomed: list[tuple[Callable, object]] = []  # to be destroyed between two callbacks
-        self._soon: deque[Callable[[], None]] = deque()
         self.parameter("autostart", True, "configure and activate without being asked")
 
     def parameter(self, name: str, default: Any, description: str) -> None:
@@ -107,22 +105,11 @@ class PorlNode(LifecycleNode):
         ]
 
     def _destroy_since(self, before: list[tuple[Callable, object]]) -> None:
-        """Destroy what `setup` or `start` has made, so that they can be called again.
-
-        An executor that runs may have events of it in its queue, so it is `_spin` that does it.
-        """
+        """Destroy what `setup` or `start` has made, so that they can be called again."""
         known = {id(entity) for _, entity in before}
-        self.doomed += [
-            (end, entity) for end, entity in self._entities() if id(entity) not in known
-        ]
-        if not self.executor:
-            self.destroy_doomed()
-
-    def destroy_doomed(self) -> None:
-        """Only while no executor has this node."""
-        for destroy, entity in self.doomed:
-            destroy(entity)
-        self.doomed.clear()
+        for destroy, entity in self._entities():
+            if id(entity) not in known:
+                destroy(entity)
 
     def on_shutdown(self, state) -> TransitionCallbackReturn:
         self.shut_down()
@@ -145,13 +132,7 @@ class PorlNode(LifecycleNode):
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Have the executor's thread call this; from any thread. Nothing without an executor."""
         if self.executor:
-            self._soon.append(callback)
-            self.executor.create_task(self.catch_up)
-
-    def catch_up(self) -> None:
-        """Call what `call_soon` was given. Executor's thread."""
-        while self._soon:
-            self._soon.popleft()()
+            self.executor.create_task(callback)
 
     def _guarded(self, act: Callable[[], None]) -> TransitionCallbackReturn:
         try:
@@ -172,6 +153,7 @@ def run(node_type: type[PorlNode], args: list[str] | None = None) -> int:
     could be sent on the way down; KeyboardInterrupt would cut a row in the middle. So a signal is
     only noted, and looked at between two callbacks.
     """
+    faulthandler.enable()  # a crash in native code says in which line it was called
     rclpy.init(args=args, signal_handler_options=rclpy.SignalHandlerOptions.NO)
     signals: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -195,24 +177,14 @@ def _autostart(node: PorlNode) -> None:
 
 
 def _spin(node: PorlNode, signals: list[int]) -> None:
-    """An events executor crashes on an event of what is gone already, so each executor lives until
-    something is to be destroyed, and the next one takes over."""
-    while not signals and node.exit_code is None:
-        _spin_until_doomed(node, signals)
-        node.destroy_doomed()
-        node.catch_up()
-
-
-def _spin_until_doomed(node: PorlNode, signals: list[int]) -> None:
     executor = EventsExecutor()
     executor.add_node(node)
     try:
-        while not (signals or node.doomed) and node.exit_code is None:
+        while not signals and node.exit_code is None:
             executor.spin_once(timeout_sec=0.1)
     finally:
         executor.remove_node(node)
         executor.shutdown()
-        node.executor = None  # and so it ends here, before the next one listens
 
 
 def _finish(node: PorlNode | None) -> int:
