@@ -3,6 +3,7 @@
 It lives, and nothing out of limits is ever sent."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -102,8 +103,9 @@ def test_broken_messages_of_the_sensors_of_a_robot(tmp_path, config, base):
             assert len(robot.commands) > sent
         assert robot.states[-1]["alarms"]["unusable"] > 0
         log = robot.system.nodes.log_path("policy").read_text()
-        assert "holds values that are not finite" in log
-        assert "no joint" in log
+        assert re.search(
+            r"\[ERROR\].*joint_states: ", log
+        )  # one in five seconds says what is wrong
         assert robot.system.nodes.stop() == {"policy": 0}
     assert "Traceback" not in robot.system.nodes.log_path("policy").read_text()
     assert_within_limits(config, [command for _, command in robot.commands])
