@@ -12,6 +12,8 @@ MODULES = {
     "finetuning": "benchmarks.finetuning.command",
     "replay": "benchmarks.replay.command",
     "learner_speed": "benchmarks.learner_speed.command",
+    "control_path": "benchmarks.control_path.command",
+    "safety_filter": "benchmarks.safety_filter",
 }
 SHORT = (
     ["lockstep"], ["finetuning", "--slice"], ["replay", "--slice"], ["learner_speed", "--slice"],

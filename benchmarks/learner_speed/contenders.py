@@ -13,7 +13,7 @@ from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.porl import Porl
 from porl_ros.policy.network import Actor
 from porl_ros.replay import Chunk, ReplaySchema
-from porl_ros.replay.memory import ReplayMemory
+from porl_ros.replay.memory.replay_memory import ReplayMemory
 
 OBSERVATION, ACTION = 17, 6  # sizes, those of HalfCheetah
 EPISODE, ROWS = 50, 10_000

@@ -18,8 +18,8 @@ from porl_ros.replay import (
     ReplaySchema,
     ReplayWriter,
 )
-from porl_ros.replay.journal import JournalWriter
-from porl_ros.replay.layout import RunFolder, create_store, make_folder
+from porl_ros.replay.disk.journal import JournalWriter
+from porl_ros.replay.disk.layout import RunFolder, create_store, make_folder
 from porl_ros.replay.schema import Records, RunIdentity
 
 POLL = 0.01  # s between two looks at the store

@@ -142,7 +142,7 @@ def prune(
     `porl replay prune runs/store --max-size 20GB --max-age 30d --dry-run`
     """
     from porl_ros.cli.replay_copy import prune_store
-    from porl_ros.replay.retention import Retention
+    from porl_ros.replay.disk.retention import Retention
 
     if max_size is None and max_age is None:
         raise typer.BadParameter("give --max-size, --max-age or both; without, nothing is dropped")

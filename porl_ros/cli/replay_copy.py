@@ -7,11 +7,11 @@ from rich.markup import escape
 
 from porl_ros.cli.terminal import lines, progress, readable
 from porl_ros.errors import PorlError
-from porl_ros.replay.check import require_sound
-from porl_ros.replay.copy import copy_stores
-from porl_ros.replay.layout import names_in, read_schema
-from porl_ros.replay.retention import Pruner, Retention, size_of
-from porl_ros.replay.runs import Run, overview, runs_of
+from porl_ros.replay.disk.layout import names_in, read_schema
+from porl_ros.replay.disk.retention import Pruner, Retention, size_of
+from porl_ros.replay.tools.check import require_sound
+from porl_ros.replay.tools.copy import copy_stores
+from porl_ros.replay.tools.runs import Run, overview, runs_of
 
 
 def prune_store(store: Path, limits: Retention, dry_run: bool) -> None:
@@ -58,7 +58,7 @@ def export_store(store: Path, npz: Path | None, mcap: Path | None, only: list[st
         total = sum(overview(*run).rows for run in runs)
         with progress() as bar:
             if npz:
-                from porl_ros.replay.export_npz import export_npz
+                from porl_ros.replay.tools.export_npz import export_npz
 
                 task = bar.add_task("arrays", total=total)
                 done = export_npz(runs, schema, npz, lambda rows: bar.advance(task, rows))
@@ -68,7 +68,7 @@ def export_store(store: Path, npz: Path | None, mcap: Path | None, only: list[st
                     f"{left if done.left_out else ''} -> {escape(str(npz))}"
                 )
             if mcap:
-                from porl_ros.replay.export_mcap import export_mcap
+                from porl_ros.replay.tools.export_mcap import export_mcap
 
                 task = bar.add_task("messages", total=total)
                 rows = export_mcap(runs, schema, mcap, lambda rows: bar.advance(task, rows))

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from porl_ros.cli.terminal import lines, progress, readable
-from porl_ros.replay.bag_import import Imported, ImportSettings, import_recording
+from porl_ros.replay.recordings.bag_import import Imported, ImportSettings, import_recording
 from porl_ros.replay.schema import Actor
 from porl_ros.robot.loading import load_robot
 

@@ -11,12 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from porl_ros.cli.terminal import progress, readable, table_of, tables
-from porl_ros.replay.blocks import read_run
-from porl_ros.replay.layout import read_schema
-from porl_ros.replay.retention import size_of
-from porl_ros.replay.runs import overview, runs_of
+from porl_ros.replay.disk.layout import read_schema
+from porl_ros.replay.disk.retention import size_of
 from porl_ros.replay.schema import ReplaySchema
-from porl_ros.replay.statistics import RunStatistics
+from porl_ros.replay.tools.blocks import read_run
+from porl_ros.replay.tools.runs import overview, runs_of
+from porl_ros.replay.tools.statistics import RunStatistics
 
 BARS = " ▁▂▃▄▅▆▇█"
 BINS = 18  # of the little curve of success

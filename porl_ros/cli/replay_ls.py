@@ -11,10 +11,10 @@ from rich.table import Table
 
 from porl_ros.cli.terminal import lines, readable, table_of, tables
 from porl_ros.errors import PorlError
+from porl_ros.replay.disk.layout import read_schema
+from porl_ros.replay.disk.retention import size_of
 from porl_ros.replay.errors import StoreFormatError
-from porl_ros.replay.layout import read_schema
-from porl_ros.replay.retention import size_of
-from porl_ros.replay.runs import Overview, overview, runs_of
+from porl_ros.replay.tools.runs import Overview, overview, runs_of
 
 
 def list_stores(root: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
-from porl_ros.replay.statistics import RunStatistics  # noqa: E402
+from porl_ros.replay.tools.statistics import RunStatistics  # noqa: E402
 
 WINDOW = 20  # episodes of the moving averages
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from rich.markup import escape
 
 from porl_ros.cli.terminal import lines, progress, readable
-from porl_ros.replay.check import check_root, check_run
-from porl_ros.replay.layout import read_schema
-from porl_ros.replay.local import LocalRun
-from porl_ros.replay.repair import Repair, repair_run
-from porl_ros.replay.runs import runs_of
+from porl_ros.replay.disk.layout import read_schema
+from porl_ros.replay.reading.local import LocalRun
+from porl_ros.replay.tools.check import check_root, check_run
+from porl_ros.replay.tools.repair import Repair, repair_run
+from porl_ros.replay.tools.runs import runs_of
 
 
 def verify_store(store: Path) -> int:

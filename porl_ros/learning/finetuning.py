@@ -19,8 +19,8 @@ from porl_ros.policy.bundle import PolicyBundle, load_bundle, save_bundle
 from porl_ros.policy.network import Actor
 from porl_ros.policy.runtime import resolve_device
 from porl_ros.policy.saturation import saturation
-from porl_ros.replay.memory import Episode
-from porl_ros.replay.reader import Chunk, ReplayReader, read_store
+from porl_ros.replay.memory.replay_memory import Episode
+from porl_ros.replay.reading.reader import Chunk, ReplayReader, read_store
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.observation import action_names
 

@@ -19,7 +19,7 @@ from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.critic import Critics
 from porl_ros.learning.products import quicken
 from porl_ros.policy.network import Actor
-from porl_ros.replay.memory import Batch
+from porl_ros.replay.memory.replay_memory import Batch
 
 # Below this the critics have seen hardly any success, and dividing by it would amplify their noise
 # against the anchor. Returns of a sparse reward lie between 0 and 1.

@@ -16,8 +16,8 @@ from porl_ros.learning.porl import Porl
 from porl_ros.learning.warmup import CriticWarmup
 from porl_ros.policy.network import Actor
 from porl_ros.policy.residual import ResidualActor
-from porl_ros.replay.memory import Episode, ReplayMemory
-from porl_ros.replay.reader import Chunk
+from porl_ros.replay.memory.replay_memory import Episode, ReplayMemory
+from porl_ros.replay.reading.reader import Chunk
 
 
 class Stage(StrEnum):

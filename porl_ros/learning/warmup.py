@@ -11,7 +11,7 @@ from torch import Tensor
 
 from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.porl import Porl
-from porl_ros.replay.memory import Batch, ReplayMemory
+from porl_ros.replay.memory.replay_memory import Batch, ReplayMemory
 
 CHECK_EVERY = 250  # updates between two looks at the held-out error: 1 % of the time
 HOLD_OUT_EVERY = 5  # of five failures, and of five successes, one is held out

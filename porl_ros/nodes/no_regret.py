@@ -13,7 +13,7 @@ from porl_ros.policy.fallback import Fallback
 from porl_ros.policy.guard import GoBack, NoRegretGuard
 from porl_ros.policy.runtime import PolicyRuntime
 from porl_ros.replay import Chunk
-from porl_ros.replay.episodes import episodes, returns
+from porl_ros.replay.tools.episodes import episodes, returns
 
 
 class NoRegret:

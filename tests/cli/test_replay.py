@@ -12,7 +12,7 @@ from PIL import Image
 
 from porl_ros.cli.replay import app, parse_age, parse_size
 from porl_ros.replay import ReplayWriter, read_store, robot_schema
-from porl_ros.replay.layout import RunFolder
+from porl_ros.replay.disk.layout import RunFolder
 
 COMMANDS = ["ls", "info", "verify", "repair", "compact", "merge", "prune", "export", "import"]
 

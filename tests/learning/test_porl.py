@@ -9,7 +9,7 @@ import torch
 from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.porl import DivergedError, Porl
 from porl_ros.policy.network import Actor
-from porl_ros.replay.memory import Batch
+from porl_ros.replay.memory.replay_memory import Batch
 
 GAMMA = 0.9
 QUICK = {

@@ -10,7 +10,7 @@ from std_msgs.msg import String
 from porl_ros.nodes import messages
 from porl_ros.policy.guard import NoRegretGuard
 from porl_ros.replay import read_store
-from porl_ros.replay.episodes import Episode, episodes
+from porl_ros.replay.tools.episodes import Episode, episodes
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ from running import read_rows, running
 from std_msgs.msg import Bool
 
 from porl_ros.nodes import messages
-from porl_ros.replay.bag_import import ImportSettings, import_recording
+from porl_ros.replay.recordings.bag_import import ImportSettings, import_recording
 from porl_ros.replay.schema import robot_schema
 
 pytestmark = pytest.mark.slow

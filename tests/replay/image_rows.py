@@ -4,8 +4,8 @@ import numpy as np
 from replay_rows import make_row
 
 from porl_ros.replay import ReplaySchema, ReplayWriter
-from porl_ros.replay.frames import decode, encode
-from porl_ros.replay.images import Images, read_images
+from porl_ros.replay.disk.frames import decode, encode
+from porl_ros.replay.disk.images import Images, read_images
 from porl_ros.replay.schema import ImageStream
 
 WRIST = ImageStream(name="wrist", height=6, width=8)

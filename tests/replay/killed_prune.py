@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 from porl_ros.replay import Retention
-from porl_ros.replay.layout import RunFolder
-from porl_ros.replay.retention import Pruner, drop_segment
+from porl_ros.replay.disk.layout import RunFolder
+from porl_ros.replay.disk.retention import Pruner, drop_segment
 
 if __name__ == "__main__":
     store = Path(sys.argv[1])

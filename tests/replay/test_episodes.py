@@ -5,7 +5,7 @@ import pytest
 from replay_rows import SCHEMA
 
 from porl_ros.replay import Chunk, ReplayMemory
-from porl_ros.replay.episodes import episodes, returns
+from porl_ros.replay.tools.episodes import episodes, returns
 
 
 def made(run: str, lengths, outcomes, versions) -> Chunk:

@@ -24,13 +24,15 @@ from tool_stores import (
     wait_for,
 )
 
-from porl_ros.replay import ReplayWriter, read_store, runs, writer
-from porl_ros.replay.check import check_root
+from porl_ros.replay import ReplayWriter, read_store
+from porl_ros.replay.disk.layout import RunFolder
+from porl_ros.replay.disk.recovery import run_lock
 from porl_ros.replay.errors import NewerFormat, StoreFormatError, StoreMissing, StoreNotWritable
-from porl_ros.replay.layout import RunFolder
-from porl_ros.replay.recovery import run_lock
-from porl_ros.replay.repair import repair_run
-from porl_ros.replay.runs import being_written, overview
+from porl_ros.replay.tools import runs
+from porl_ros.replay.tools.check import check_root
+from porl_ros.replay.tools.repair import repair_run
+from porl_ros.replay.tools.runs import being_written, overview
+from porl_ros.replay.writing import writer
 
 CASES = int(os.environ.get("PORL_REPLAY_REPAIRS", "20"))
 

@@ -24,8 +24,7 @@ from tool_stores import (
 
 from porl_ros.errors import PorlError
 from porl_ros.replay import ReplayMemory, ReplayReader, ReplayWriter, Retention, read_store
-from porl_ros.replay.blocks import regroup
-from porl_ros.replay.copy import copy_stores
+from porl_ros.replay.disk.retention import Pruner
 from porl_ros.replay.errors import (
     ContractMismatch,
     DamagedStore,
@@ -33,8 +32,9 @@ from porl_ros.replay.errors import (
     StoreMissing,
     StoreNotWritable,
 )
-from porl_ros.replay.repair import repair_run
-from porl_ros.replay.retention import Pruner
+from porl_ros.replay.tools.blocks import regroup
+from porl_ros.replay.tools.copy import copy_stores
+from porl_ros.replay.tools.repair import repair_run
 
 
 @pytest.fixture(scope="module")

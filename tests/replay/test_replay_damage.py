@@ -14,11 +14,11 @@ from harm import CASES, damage, files_of, harm
 from replay_rows import SCHEMA, check_rows, log_rows
 
 from porl_ros.replay import ReplayReader, ReplayWriter, read_store
+from porl_ros.replay.disk.images import read_images
+from porl_ros.replay.disk.journal import JournalWriter
+from porl_ros.replay.disk.layout import RunFolder
+from porl_ros.replay.disk.recovery import run_lock, seal_journal
 from porl_ros.replay.errors import ReplayError
-from porl_ros.replay.images import read_images
-from porl_ros.replay.journal import JournalWriter
-from porl_ros.replay.layout import RunFolder
-from porl_ros.replay.recovery import run_lock, seal_journal
 from porl_ros.replay.schema import Records, RunIdentity
 
 IDENTITY = RunIdentity(SCHEMA, "arm", "one")

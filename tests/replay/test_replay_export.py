@@ -9,10 +9,10 @@ from rosbags.highlevel import AnyReader
 from tool_stores import ROWS, record, record_and_crash, small_disk
 
 from porl_ros.replay import Actor, ReplayWriter
-from porl_ros.replay.export_mcap import export_mcap
-from porl_ros.replay.export_npz import export_npz
-from porl_ros.replay.layout import read_schema
-from porl_ros.replay.runs import runs_of
+from porl_ros.replay.disk.layout import read_schema
+from porl_ros.replay.tools.export_mcap import export_mcap
+from porl_ros.replay.tools.export_npz import export_npz
+from porl_ros.replay.tools.runs import runs_of
 
 FINISHED = ROWS // EPISODE  # episodes; the last one is cut
 
@@ -76,7 +76,7 @@ def test_runs_are_kept_apart_in_arrays(tmp_path):
 def test_an_export_of_blocks_is_that_of_the_whole(store, tmp_path, monkeypatch):
     whole = npz_of(store, tmp_path / "whole.npz")
     for size in (1, 7, 20):
-        monkeypatch.setattr("porl_ros.replay.export_npz.BLOCK_ROWS", size)
+        monkeypatch.setattr("porl_ros.replay.tools.export_npz.BLOCK_ROWS", size)
         done, arrays = npz_of(store, tmp_path / f"{size}.npz")
         assert done == whole[0]
         assert all(np.array_equal(arrays[name], whole[1][name]) for name in whole[1])

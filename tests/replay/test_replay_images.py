@@ -12,9 +12,9 @@ from replay_rows import SCHEMA as PLAIN
 from replay_rows import check_rows, log_rows, make_row
 
 from porl_ros.replay import ReplayReader, ReplaySchema, ReplayWriter, read_store
+from porl_ros.replay.disk.frames import decode, encode
+from porl_ros.replay.disk.images import read_images
 from porl_ros.replay.errors import ContractMismatch, InvalidName, StoreFormatError
-from porl_ros.replay.frames import decode, encode
-from porl_ros.replay.images import read_images
 from porl_ros.replay.schema import ImageStream
 
 
@@ -69,7 +69,7 @@ def test_images_are_read_across_segments_and_journal(crashed):
 
 
 def test_images_in_large_chunks(store, open_writer, monkeypatch):
-    monkeypatch.setattr("porl_ros.replay.frame_arrays.CHUNK_BYTES", 500)
+    monkeypatch.setattr("porl_ros.replay.disk.frame_arrays.CHUNK_BYTES", 500)
     with open_writer(schema=SCHEMA, run="one") as writer:
         log_with_images(writer, 30)
     group = zarr.open_group(store / "writers/arm/one/segments/000000000000/images", mode="r")
@@ -129,7 +129,7 @@ def test_only_an_image_of_the_stream_is_decoded():
 
 
 def test_full_of_images_the_journal_is_sealed(store, open_writer, monkeypatch):
-    monkeypatch.setattr("porl_ros.replay.flush.IMAGE_BYTES", 2000)
+    monkeypatch.setattr("porl_ros.replay.writing.flush.IMAGE_BYTES", 2000)
     with open_writer(schema=SCHEMA, run="one", flush_interval=60.0) as writer:
         for _ in range(4):
             log_with_images(writer, 10)
@@ -139,8 +139,8 @@ def test_full_of_images_the_journal_is_sealed(store, open_writer, monkeypatch):
 
 
 def test_a_disk_too_slow_for_images_stops_recording(open_writer, monkeypatch):
-    monkeypatch.setattr("porl_ros.replay.frames.WAITING_BYTES", 10 * 6 * 8 * 3)
-    monkeypatch.setattr("porl_ros.replay.flush.Flusher._flush", lambda _: None)
+    monkeypatch.setattr("porl_ros.replay.disk.frames.WAITING_BYTES", 10 * 6 * 8 * 3)
+    monkeypatch.setattr("porl_ros.replay.writing.flush.Flusher._flush", lambda _: None)
     writer = open_writer(schema=SCHEMA)
     log_with_images(writer, 10)
     assert writer.log(**make_row(10), images={"wrist": make_image("wrist", 10)}) == -1

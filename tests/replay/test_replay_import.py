@@ -9,9 +9,9 @@ from demonstrated import Direct, demonstrate
 from recorder import Bag
 
 from porl_ros.replay import Actor, ReplayWriter, read_store, robot_schema
-from porl_ros.replay.bag_import import Imported, ImportSettings, import_recording
 from porl_ros.replay.errors import ContractMismatch, RunExists
-from porl_ros.replay.recording import RecordingError
+from porl_ros.replay.recordings.bag_import import Imported, ImportSettings, import_recording
+from porl_ros.replay.recordings.recording import RecordingError
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.controller import Controller
 from porl_ros.robot.loading import load_robot

@@ -7,8 +7,8 @@ from recorder import Bag, recording
 from rosbags.rosbag2 import Reader
 
 from porl_ros.replay import read_store
-from porl_ros.replay.bag_import import Imported, ImportSettings, import_recording
-from porl_ros.replay.recording import Recording, RecordingError
+from porl_ros.replay.recordings.bag_import import Imported, ImportSettings, import_recording
+from porl_ros.replay.recordings.recording import Recording, RecordingError
 from porl_ros.robot.kinematics import ArmKinematics
 from porl_ros.robot.observation import Sample
 

@@ -8,7 +8,7 @@ from replay_rows import make_chunk, make_row
 
 from porl_ros.replay import ReplayMemory, ReplayReader, ReplayWriter
 from porl_ros.replay.errors import RowsGone
-from porl_ros.replay.history import FEW, FeedHistory, Restart, Stretch
+from porl_ros.replay.memory.history import FEW, FeedHistory, Restart, Stretch
 
 ROBOTS = ("left", "right", "third")
 

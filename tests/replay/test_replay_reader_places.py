@@ -13,9 +13,9 @@ from replay_rows import SCHEMA, check_rows, log_rows
 from tool_stores import run_of, segment
 
 from porl_ros.replay import ReplayReader, ReplayWriter, Retention
+from porl_ros.replay.disk.retention import Pruner, drop_segment
+from porl_ros.replay.disk.segment import reading
 from porl_ros.replay.errors import RowsGone, StoreUnreachable
-from porl_ros.replay.retention import Pruner, drop_segment
-from porl_ros.replay.segment import reading
 
 
 def record(store, run: str, rows: int, robot: str = "arm") -> None:

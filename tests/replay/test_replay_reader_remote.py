@@ -15,7 +15,7 @@ from replay_rows import check_rows
 from tool_stores import flip, record, run_of, segment
 
 from porl_ros.replay import ReplayMemory, ReplayReader, Retention, read_store
-from porl_ros.replay.copy import copy_stores
+from porl_ros.replay.disk.retention import Pruner, drop_segment
 from porl_ros.replay.errors import (
     ContractMismatch,
     NewerFormat,
@@ -24,8 +24,8 @@ from porl_ros.replay.errors import (
     StoreMissing,
     StoreUnreachable,
 )
-from porl_ros.replay.remote import RemoteStore
-from porl_ros.replay.retention import Pruner, drop_segment
+from porl_ros.replay.reading.remote import RemoteStore
+from porl_ros.replay.tools.copy import copy_stores
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from replay_rows import SCHEMA, check_rows, log_rows
 from tool_stores import checks, contents, record, run_of, segment, wait_for
 
 from porl_ros.replay import ReplayReader, ReplayWriter, Retention, read_store
-from porl_ros.replay.recovery import run_lock
-from porl_ros.replay.retention import Pruner, retained_row, size_of
+from porl_ros.replay.disk.recovery import run_lock
+from porl_ros.replay.disk.retention import Pruner, retained_row, size_of
 
 PRUNER = Path(__file__).with_name("killed_prune.py")
 
@@ -161,7 +161,7 @@ def test_a_pruner_that_fails_does_not_stop_the_recording(new, monkeypatch, caplo
     def broken(*_: object) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("porl_ros.replay.retention.record_retained", broken)
+    monkeypatch.setattr("porl_ros.replay.disk.retention.record_retained", broken)
     retention = Retention(max_bytes=1)
     with ReplayWriter(new, SCHEMA, "arm", "one", 60.0, 30, retention=retention) as writer:
         for _ in range(3):
@@ -180,7 +180,7 @@ def test_cut_short_at_any_step_nothing_counts_as_lost(store, monkeypatch, step):
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as context:
-        context.setattr(f"porl_ros.replay.retention.{step}", broken)
+        context.setattr(f"porl_ros.replay.disk.retention.{step}", broken)
         with pytest.raises(OSError, match="Input/output"):
             Pruner(store, "arm", Retention(max_bytes=1)).apply()
     (found,) = checks(store)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from porl_ros.replay import ReplayMemory, ReplayReader, ReplaySchema
-from porl_ros.replay.layout import RunFolder, create_store, make_folder
+from porl_ros.replay.disk.layout import RunFolder, create_store, make_folder
+from porl_ros.replay.disk.segment import write_segment
 from porl_ros.replay.schema import Records, RunIdentity
-from porl_ros.replay.segment import write_segment
 
 ROWS = int(os.environ.get("PORL_REPLAY_ROWS", "200000"))
 SEGMENT, EPISODE = 4096, 100  # rows

@@ -245,7 +245,7 @@ def test_a_seal_that_fails_leaves_the_journal(store, open_writer, monkeypatch, c
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr("porl_ros.replay.recovery.write_segment", full)
+        patch.setattr("porl_ros.replay.disk.recovery.write_segment", full)
         log_rows(writer, 25)
         writer.flush()
         writer.close()
@@ -258,8 +258,8 @@ def test_a_seal_that_fails_leaves_the_journal(store, open_writer, monkeypatch, c
 
 
 def test_a_disk_that_never_answers_fills_the_buffer(open_writer, monkeypatch):
-    monkeypatch.setattr("porl_ros.replay.writer.BUFFER_ROWS", 8)
-    monkeypatch.setattr("porl_ros.replay.flush.Flusher._flush", lambda _: None)
+    monkeypatch.setattr("porl_ros.replay.writing.writer.BUFFER_ROWS", 8)
+    monkeypatch.setattr("porl_ros.replay.writing.flush.Flusher._flush", lambda _: None)
     writer = open_writer()
     log_rows(writer, 8)
     assert writer.log(**make_row(8)) == -1

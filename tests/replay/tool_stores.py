@@ -14,10 +14,10 @@ import pytest
 from replay_rows import SCHEMA, log_rows
 
 from porl_ros.replay import ReplaySchema, ReplayWriter
-from porl_ros.replay.check import RunCheck, check_run
-from porl_ros.replay.layout import RunFolder, read_schema
-from porl_ros.replay.runs import runs_of
+from porl_ros.replay.disk.layout import RunFolder, read_schema
 from porl_ros.replay.schema import RunIdentity
+from porl_ros.replay.tools.check import RunCheck, check_run
+from porl_ros.replay.tools.runs import runs_of
 
 NOBODY = 65534  # the user
 ROWS = 75  # two segments of 30, and 15 in a segment or a journal

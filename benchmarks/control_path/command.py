@@ -1,0 +1,146 @@
+"""Latency and missed ticks of the control path, with and without a learner that trains.
+
+python -m benchmarks control_path                    # a few minutes
+python -m benchmarks control_path --ticks 100000     # a third of an hour for each of the two
+"""
+
+import statistics
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.control_path.robot import IdealRobot
+from benchmarks.control_path.system import Bench, Learner, echo
+from benchmarks.machine import write_results
+from porl_ros.nodes.processes import private_domain
+
+RATE, PACED_RATE = 500.0, 100.0  # control steps a second
+PERCENTILES = (50.0, 90.0, 99.0, 99.9)
+PIECE = 10.0  # seconds of ticks that are looked at together
+
+console = Console()
+
+
+def run(
+    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    seconds: Annotated[float, typer.Option(help="of each latency measurement")] = 10.0,
+    ticks: Annotated[int, typer.Option(help="control ticks by the clock, in each case")] = 6000,
+    slice: Annotated[bool, typer.Option(help="little of everything, no results written")] = False,
+) -> None:
+    """Measure, print, write benchmarks/results/control_path.json."""
+    if slice:
+        rounds, seconds, ticks = 1, 3.0, 500
+    private_domain()
+    with tempfile.TemporaryDirectory() as folder:
+        latency = _latency(Path(folder) / "latency", rounds, seconds)
+        paced = _ticks(Path(folder) / "ticks", ticks)
+    _print(latency, paced)
+    if not slice:
+        settings = {"rate": RATE, "seconds": seconds, "paced_rate": PACED_RATE, "ticks": ticks}
+        print(write_results("control_path", {**settings, "latency": latency, "paced": paced}))
+
+
+def _latency(folder: Path, rounds: int, seconds: float) -> list[dict]:
+    """Bare echo and policy node in turn, first without a learner, then beside one."""
+    bench = Bench(folder, RATE, horizon=1000)
+    with ExitStack() as stack:
+        stack.enter_context(echo())
+        nodes = stack.enter_context(bench.policy("lockstep"))
+        robots = {
+            name: stack.enter_context(IdealRobot(bench.config, name, lockstep=True))
+            for name in ("echo", "policy")
+        }
+        for robot in robots.values():
+            robot.wait_for(lambda robot=robot: robot.heard_at, nodes.check)
+        idle = _rounds(robots, rounds, seconds, None)
+        learner = stack.enter_context(bench.learner())
+        robots["policy"].wait_for(lambda: learner.updates > 0, nodes.check)
+        return idle + _rounds(robots, rounds, seconds, learner)
+
+
+def _rounds(
+    robots: dict[str, IdealRobot], rounds: int, seconds: float, learner: Learner | None
+) -> list[dict]:
+    found = []
+    for round_ in track(range(rounds), "training" if learner else "idle", console=console):
+        for name, robot in robots.items():
+            before = learner.updates if learner else 0
+            robot.run(seconds)
+            updates = learner.updates - before if learner else 0
+            row = {"who": name, "training": learner is not None, "round": round_}
+            row |= {"updates": updates, "steps": round(seconds * RATE)}
+            found.append(row | _distribution(robot.latencies))
+    return found
+
+
+def _distribution(latencies: list[float]) -> dict:
+    ms = np.array(latencies) * 1e3
+    shares = {f"p{p:g} [ms]": float(np.percentile(ms, p)) for p in PERCENTILES}
+    return {"answered": len(ms), **shares, "max [ms]": float(ms.max())}
+
+
+def _ticks(folder: Path, ticks: int) -> list[dict]:
+    """The policy node by the clock: commands that did not come in their control period."""
+    bench = Bench(folder, PACED_RATE, horizon=1000)
+    with (
+        bench.policy("paced") as nodes,
+        IdealRobot(bench.config, "policy", lockstep=False) as robot,
+    ):
+        robot.wait_for(lambda: robot.heard_at, nodes.check)
+        idle = _count(robot, ticks, None)
+        with bench.learner() as learner:
+            robot.wait_for(lambda: learner.updates > 0, nodes.check)
+            return [idle, _count(robot, ticks, learner)]
+
+
+def _count(robot: IdealRobot, ticks: int, learner: Learner | None) -> dict:
+    gaps, before = [], learner.updates if learner else 0
+    pieces = max(1, round(ticks / PACED_RATE / PIECE))
+    seconds = ticks / PACED_RATE / pieces
+    for _ in track(range(pieces), "ticks, " + ("training" if learner else "idle"), console=console):
+        robot.run(seconds)
+        gaps += robot.gaps
+    periods = np.array(gaps) * PACED_RATE
+    return {
+        "training": learner is not None,
+        "updates": learner.updates - before if learner else 0,
+        "ticks": len(gaps),
+        "missed": int(np.sum(np.maximum(np.round(periods) - 1, 0))),
+        "late by p99.9 [ms]": float(np.percentile(periods - 1, 99.9)) / PACED_RATE * 1e3,
+        "late by at most [ms]": float(periods.max() - 1) / PACED_RATE * 1e3,
+    }
+
+
+def _print(latency: list[dict], paced: list[dict]) -> None:
+    names = [key for key in latency[0] if key.startswith(("p", "max"))]
+    table = Table("", *names, "answered", title=f"sensors to command at {RATE:g} Hz, medians")
+    for training in (False, True):
+        for who in ("echo", "policy"):
+            rows = [r for r in latency if (r["who"], r["training"]) == (who, training)]
+            middle = (f"{statistics.median(r[name] for r in rows):.2f}" for name in names)
+            answered = f"{sum(r['answered'] for r in rows)} of {sum(r['steps'] for r in rows)}"
+            table.add_row(who + (", training" if training else ""), *middle, answered)
+    console.print(table)
+    added = [_added(latency, training) for training in (False, True)]
+    console.print(f"added p99: {added[0]:.2f} ms, {added[1]:.2f} ms beside training (limit 0.50)")
+    for row in paced:
+        console.print(row)
+
+
+def _added(latency: list[dict], training: bool) -> float:
+    """Median over the rounds of what the policy node's p99 is above the echo's of the round."""
+    rows = [row for row in latency if row["training"] == training]
+    pairs = zip(rows[::2], rows[1::2], strict=True)
+    return statistics.median(own["p99 [ms]"] - bare["p99 [ms]"] for bare, own in pairs)
+
+
+def main() -> None:
+    """Entry point of `python -m benchmarks control_path`."""
+    typer.run(run)

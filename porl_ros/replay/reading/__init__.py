@@ -1,0 +1,1 @@
+"""The learner's side: following stores while they grow, here or behind a URL."""

@@ -1,0 +1,1 @@
+"""Recordings of ROS 2 become runs of a store."""

@@ -1,0 +1,1 @@
+"""What `porl replay` does with a store."""

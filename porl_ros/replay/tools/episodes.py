@@ -1,0 +1,56 @@
+"""What the episodes in a store came to, without keeping their rows."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from porl_ros.replay.memory.replay_memory import Episode
+from porl_ros.replay.reading.follow import Chunk
+
+
+def episodes(chunks: Iterable[Chunk]) -> list[Episode]:
+    """The completed episodes, runs in the order in which they come, and in order within a run.
+
+    An episode of which rows are missing counts for what is there.
+    """
+    runs: dict[str, list[Chunk]] = {}
+    for chunk in chunks:
+        runs.setdefault(chunk.run, []).append(chunk)
+    return [episode for run, parts in runs.items() for episode in _of_run(run, parts)]
+
+
+def returns(chunks: Iterable[Chunk]) -> int:
+    """How often a policy side went back to an earlier version within a run."""
+    last: dict[str, int] = {}
+    count = 0
+    for chunk in chunks:
+        versions = chunk.rows["policy_version"]
+        if len(versions):
+            count += int(
+                np.count_nonzero(np.diff(versions, prepend=last.get(chunk.run, versions[0])) < 0)
+            )
+            last[chunk.run] = int(versions[-1])
+    return count
+
+
+def _of_run(run: str, parts: list[Chunk]) -> list[Episode]:
+    rows = np.concatenate([part.rows for part in parts])
+    finals = np.concatenate([part.finals for part in parts])
+    if not len(rows):
+        return []
+    numbers = np.concatenate([part.first_row + np.arange(len(part.rows)) for part in parts])
+    starts = np.flatnonzero(np.diff(rows["episode"], prepend=-1))
+    ends = np.append(starts[1:], len(rows)) - 1
+    sums = np.add.reduceat(rows["reward"].astype(np.float64), starts)
+    completed = np.isin(numbers[ends], finals["row"])
+    return [
+        Episode(
+            run=run,
+            number=int(rows["episode"][start]),
+            length=int(end - start + 1),
+            ret=float(ret),
+            success=bool(rows["terminated"][end] and ret > 0),
+            policy_version=int(rows["policy_version"][start]),
+        )
+        for start, end, ret in zip(starts[completed], ends[completed], sums[completed], strict=True)
+    ]
