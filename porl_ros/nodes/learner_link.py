@@ -55,7 +55,8 @@ class LearnerLink:
             return True
         due = [grant for grant in self._coming if grant.since <= step]
         wanted = due[-1].version if due else self._runtime.version
-        if wanted != self._runtime.version and not self._loader.swap_to(wanted, self.returns):
+        # A learner that goes on from a checkpoint may be behind: versions only rise.
+        if wanted > self._runtime.version and not self._loader.swap_to(wanted, self.returns):
             return False
         self._coming = self._coming[len(due) :]
         return True

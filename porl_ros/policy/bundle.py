@@ -1,13 +1,11 @@
 """Policy bundles: immutable folders with `weights.safetensors` and `manifest.json`. No pickle.
 
 A bundle is written under a temporary name, synced, and renamed: it is there whole or not at all.
+Its files may be read only; who may read them, the umask says.
 """
 
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,11 +13,15 @@ from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 
 from porl_ros.errors import ContractMismatch, PorlError
+from porl_ros.policy.files import (
+    expected_size,
+    pack_tensors,
+    read_file,
+    unpack_tensors,
+    write_folder,
+)
 from porl_ros.policy.network import Actor, Width
 from porl_ros.policy.residual import ResidualActor
 from porl_ros.robot.config import RobotConfig
@@ -28,6 +30,7 @@ from porl_ros.robot.observation import ObservationAssembler, action_names
 
 MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
 MAX_FILE_BYTES = 256 * 2**20  # a policy that is larger is a mistake or an attack
+MAX_MANIFEST = 2**20
 
 
 class BundleError(PorlError):
@@ -91,9 +94,7 @@ def save_bundle(
         raise BundleError(
             f"{path} exists already and bundles are never overwritten; choose another path"
         )
-    weights = save_tensors(
-        {k: v.detach().cpu().contiguous() for k, v in actor.state_dict().items()}
-    )
+    weights = pack_tensors(actor.state_dict())
     manifest = Manifest(
         weights_sha256=hashlib.sha256(weights).hexdigest(),
         contract_hash=contract_hash(contract),
@@ -117,7 +118,7 @@ def load_bundle(path: Path | str, config: RobotConfig | None = None) -> PolicyBu
     Raises BundleError, or ContractMismatch naming the field that differs.
     """
     path = Path(path)
-    manifest = _read_manifest(path)
+    manifest = read_manifest(path)
     if config is not None and manifest.contract_hash != config.contract_hash:
         where = first_difference(config.contract, manifest.contract)
         raise ContractMismatch(
@@ -126,37 +127,15 @@ def load_bundle(path: Path | str, config: RobotConfig | None = None) -> PolicyBu
         )
     if config is not None:
         _check_sizes(manifest, config, path)
-    weights = _read_file(path / WEIGHTS)
+    actor = _build_actor(manifest)
+    limit = min(MAX_FILE_BYTES, expected_size(actor.state_dict()))
+    weights = read_file(path / WEIGHTS, limit, BundleError)
     if hashlib.sha256(weights).hexdigest() != manifest.weights_sha256:
         raise BundleError(
             f"{path / WEIGHTS}: does not match its hash in the manifest: damaged or exchanged"
         )
-    return PolicyBundle(manifest, _build_actor(manifest, weights, path), path)
-
-
-def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
-    """Write a folder of files atomically and durably: temporary name, fsync, rename, fsync."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    for name, content in files.items():
-        with open(temporary / name, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    sync_folder(temporary)
-    os.rename(temporary, path)
-    sync_folder(path.parent)
-
-
-def sync_folder(path: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    _put_weights(actor, weights, path / WEIGHTS)
+    return PolicyBundle(manifest, actor, path)
 
 
 def _architecture(actor: Actor | ResidualActor, path: Path) -> dict:
@@ -172,13 +151,16 @@ def _architecture(actor: Actor | ResidualActor, path: Path) -> dict:
     return {"hidden": actor.base.hidden, "residual": residual}
 
 
-def _read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path) -> Manifest:
+    """What a bundle says of itself; its weights may be anything. Raises BundleError."""
     if not path.is_dir():
         raise BundleError(
             f"{path}: there is no policy bundle here (a folder with {MANIFEST} and {WEIGHTS})"
         )
     try:
-        manifest = Manifest.model_validate_json(_read_file(path / MANIFEST))
+        manifest = Manifest.model_validate_json(
+            read_file(path / MANIFEST, MAX_MANIFEST, BundleError)
+        )
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
@@ -206,25 +188,20 @@ def _check_sizes(manifest: Manifest, config: RobotConfig, path: Path) -> None:
         )
 
 
-def _read_file(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise BundleError(f"{path}: is larger than {MAX_FILE_BYTES} bytes and is not read")
-        return path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read: {error.strerror}") from None
-
-
-def _build_actor(manifest: Manifest, weights: bytes, path: Path) -> Actor | ResidualActor:
-    where = path / WEIGHTS
-    with torch.device("meta"):  # sizes that the manifest only claims take no memory
+def _build_actor(manifest: Manifest) -> Actor | ResidualActor:
+    """Without weights: sizes that the manifest only claims take no memory."""
+    with torch.device("meta"):
         actor = Actor(manifest.observation_size, manifest.action_size, manifest.hidden)
         if manifest.residual:
             actor = ResidualActor(actor, manifest.residual.scale, manifest.residual.hidden)
+    return actor
+
+
+def _put_weights(actor: Actor | ResidualActor, weights: bytes, where: Path) -> None:
     try:
-        tensors = load_tensors(weights)
+        tensors = unpack_tensors(weights)
         actor.load_state_dict(tensors, assign=True)
-    except (SafetensorError, RuntimeError, KeyError) as error:
+    except (ValueError, RuntimeError) as error:
         raise BundleError(f"{where}: does not fit the manifest: {error}") from None
     for name, tensor in tensors.items():
         if tensor.dtype != torch.float32:
@@ -233,7 +210,6 @@ def _build_actor(manifest: Manifest, weights: bytes, path: Path) -> Actor | Resi
             raise BundleError(f"{where}: {name} holds values that are not finite")
         if name.split(".")[-1] == "std" and not (tensor > 0.0).all():
             raise BundleError(f"{where}: {name} holds values that are not above 0")
-    return actor
 
 
 def _packages() -> dict[str, str]:

@@ -8,7 +8,11 @@ import torch
 from porl_ros.errors import ConfigError
 from porl_ros.policy.bundle import PolicyBundle, load_bundle
 from porl_ros.policy.network import TorchActor
+from porl_ros.policy.sanity import InsanePolicy, check_outputs
 from porl_ros.robot.config import RobotConfig
+from porl_ros.robot.observation import ObservationAssembler
+
+RECENT = 128  # observations on which a bundle is judged before it may act
 
 
 def resolve_device(name: str) -> str:
@@ -36,14 +40,30 @@ class PolicyRuntime:
         self._explore = explore
         self._bundle: PolicyBundle | None = None
         self._infer = None
+        self._recent = np.zeros((RECENT, ObservationAssembler(config).size), np.float32)
+        self._acted = 0  # how often
 
     def load(self, path: Path | str) -> tuple[PolicyBundle, object]:
-        """Read, verify and warm up a bundle, without touching the one that acts."""
+        """Read, verify and warm up a bundle, without touching the one that acts.
+
+        Once something has acted, what the new one would have done is judged, too: InsanePolicy.
+        """
         bundle = load_bundle(path, self._config)
+        self._judge(bundle)
         on_gpu = self._device != "cpu"
         infer = TorchActor(bundle.actor, self._device) if on_gpu else bundle.actor.for_control()
         infer(np.zeros(bundle.manifest.observation_size, np.float32))
         return bundle, infer
+
+    def _judge(self, bundle: PolicyBundle) -> None:
+        recent = self._recent[: self._acted].copy()
+        recent = recent[np.isfinite(recent).all(1)]
+        if not len(recent):
+            return
+        try:
+            check_outputs(bundle.actor, self._bundle.actor, recent)
+        except InsanePolicy as error:
+            raise InsanePolicy(f"{bundle.path}: refused before it may act: {error}") from None
 
     def swap(self, loaded: tuple[PolicyBundle, object]) -> None:
         """Let a loaded bundle act from the next step on: two assignments, no waiting."""
@@ -66,6 +86,8 @@ class PolicyRuntime:
 
     def act(self, observation: np.ndarray) -> np.ndarray:
         """Action (m,) float32 for an observation (k,) float32; may lie outside [-1, 1]."""
+        self._recent[self._acted % RECENT] = observation
+        self._acted += 1
         mean = self._infer(observation)
         std = self._bundle.manifest.exploration_std if self._explore else 0.0
         if std == 0.0:
