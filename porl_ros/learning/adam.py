@@ -29,6 +29,17 @@ class Adam:
         self._squares = [torch.zeros_like(parameter) for parameter in self._parameters]
         self._steps = torch.zeros((), device=self._parameters[0].device)
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """What it remembers of earlier steps, not copied."""
+        moments = {"means": self._means, "squares": self._squares}
+        named = {f"{k}.{i}": t for k, many in moments.items() for i, t in enumerate(many)}
+        return named | {"steps": self._steps}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take over what `state_dict` gave, of parameters of the same shapes."""
+        for name, tensor in self.state_dict().items():
+            tensor.copy_(state[name])
+
     def step(self, gradients: list[Tensor]) -> None:
         """One step down `gradients`, of the parameters' shapes and in their order."""
         self._steps += 1

@@ -5,21 +5,25 @@ Knows no ROS. The fine-tuning node drives one of these in its training thread.
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from zlib import crc32
 
 import numpy as np
 import torch
 
-from porl_ros.errors import ConfigError, PorlError
+from porl_ros.errors import ConfigError
+from porl_ros.learning.books import State
+from porl_ros.learning.checkpoint import Checkpoint, CheckpointMismatch
 from porl_ros.learning.config import PorlConfig
+from porl_ros.learning.publishing import Publisher
 from porl_ros.learning.trainer import Progress, Stage, Trainer
-from porl_ros.policy.bundle import PolicyBundle, load_bundle, save_bundle
-from porl_ros.policy.network import Actor
+from porl_ros.policy.bundle import PolicyBundle, load_bundle
 from porl_ros.policy.runtime import resolve_device
 from porl_ros.policy.saturation import saturation
-from porl_ros.replay.memory.replay_memory import Episode
+from porl_ros.replay.errors import RowsGone
+from porl_ros.replay.memory.replay_memory import Episode, Replay
 from porl_ros.replay.reading.reader import Chunk, ReplayReader, read_store
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.observation import action_names
@@ -67,19 +71,20 @@ class FineTuning:
         self.base: PolicyBundle = load_bundle(base, robot)
         self.config, self.lockstep = config, lockstep
         self._paused = False
-        self._robot, self._store, self._bundles = robot, Path(store), Path(bundles)
-        # The contract's reward is 0 or 1 and 1 ends the episode: returns lie between.
-        self.trainer = Trainer(self.base.actor, config, seed, resolve_device(device), (0.0, 1.0))
+        self._robot, self._store, self._seed = robot, Path(store), seed
+        device = resolve_device(device)
+        self.trainer = Trainer(self.base.actor, config, seed, device, robot.return_range)
         if demonstrations:
             self._learn_from(Path(demonstrations))
         self._reader: ReplayReader | None = None
         self._queue: deque[Chunk] = deque()
-        self._version = self.base.manifest.version
+        self._publisher = Publisher(Path(bundles), robot, self.base, config.exploration_std)
         self._published_at = self._published_updates = 0
-        self.latest: Path = self.base.path
         self.grant = self._next_grant()
         self.forgiven = self.returns = 0
         self._acted: dict[str, int] = {}  # by run: the version that acted last
+        self._last_rows: dict[str, tuple[int, int]] = {}  # by run: number and checksum
+        self._coming_back: dict[str, Any] | None = None  # books of a memory whose rows are to come
         self._seen: list[np.ndarray] = []  # observations of the pre-sample stage
         self.saturation: dict[str, float] = {}  # of the base there, once the stage is over
         self.on_episode: Callable[[Episode], None] = lambda episode: None
@@ -103,12 +108,28 @@ class FineTuning:
         return self._paused
 
     @property
+    def version(self) -> int:
+        """Of the newest bundle, or of the base policy before there is one."""
+        return self._publisher.version
+
+    @property
+    def latest(self) -> Path:
+        """That bundle."""
+        return self._publisher.latest
+
+    @property
     def waiting_for(self) -> str:
-        """What is missing before anything can be done, for people; empty when nothing is."""
+        """What is missing before more can be done, for people; empty when nothing is."""
+        steps, config = self.trainer.env_steps, self.config
         if self._reader is None:
-            return f"replay store {self._store}"
-        total = self.config.presample_steps or 1
-        return f"transitions (0 of {total})" if self.trainer.env_steps == 0 else ""
+            rows = (
+                "" if self._coming_back is None else f" with the {steps} transitions learned from"
+            )
+            return f"the replay store {self._store}{rows}"
+        if self.trainer.owed or self._queue or self.trainer.stage is Stage.FINISHED:
+            return ""
+        total = config.presample_steps if steps < config.presample_steps else config.total_steps
+        return f"the store {self._store}: {steps} of {total} transitions"
 
     @property
     def progress(self) -> Progress:
@@ -138,6 +159,62 @@ class FineTuning:
             self.forgiven += self.trainer.forgive(self.config.utd * self.config.publish_every)
         return True
 
+    @property
+    def made_for(self) -> dict[str, Any]:
+        """What a checkpoint must have been made for to be one of this run. JSON-able."""
+        return {
+            "contract": self._robot.contract,
+            "base_policy": self.base.manifest.weights_sha256,
+            "learner": self.config.model_dump(mode="json"),
+            "seed": self._seed,
+            "device": self.trainer.porl.device,
+        }
+
+    def state_dict(self) -> State:
+        """All that the future of this run depends on, but for the rows, which the store has."""
+        state = self.trainer.state_dict()
+        nothing = np.zeros((0, self.base.actor.observation_size), np.float32)
+        state.tensors["data"]["seen"] = torch.from_numpy(np.concatenate([nothing, *self._seen]))
+        books = {
+            "version": self.version,
+            "published_at": self._published_at,
+            "published_updates": self._published_updates,
+            "grant": list(self.grant),
+            "paused": self._paused,
+            "forgiven": self.forgiven,
+            "returns": self.returns,
+            "acted": dict(self._acted),
+            "last_rows": dict(self._last_rows),
+            "saturation": self.saturation,
+        }
+        return State(state.tensors, state.books | {"run": books})
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Go on exactly where a checkpoint of this run was taken. Its rows come back from the store
+        as soon as that is there, in `advance`. For a new FineTuning.
+
+        Raises CheckpointMismatch if the demonstrations are others.
+        """
+        state, books = checkpoint.state, checkpoint.state.books["run"]
+        try:
+            self.trainer.load_state_dict(state)
+        except ValueError as error:  # all else was checked when it was read
+            raise CheckpointMismatch(
+                f"{checkpoint.path}: the demonstrations are not those it was made with ({error}); "
+                "give it those, or name another output folder"
+            ) from None
+        self._coming_back, self._resumed_from = state.books["memory"], checkpoint.path
+        self._publisher.resume(books["version"])
+        self._published_at = books["published_at"]
+        self._published_updates = books["published_updates"]
+        self._paused, self.forgiven = books["paused"], books["forgiven"]
+        self.returns, self.saturation = books["returns"], books["saturation"]
+        self._acted, self._last_rows = dict(books["acted"]), dict(books["last_rows"])
+        seen = state.tensors["data"]["seen"].numpy()
+        self._seen = [seen] if len(seen) else []
+        until, _, since = books["grant"]  # the version may be one that was published afterwards
+        self.grant = Grant(until, self.version, since)
+
     def _feed(self, chunk: Chunk) -> None:
         if self.trainer.env_steps < self.config.presample_steps:
             self._seen.append(chunk.rows["observation"])
@@ -146,6 +223,9 @@ class FineTuning:
             names = action_names(self._robot)
             self.saturation = dict(zip(names, map(float, shares), strict=True))
             self._seen.clear()
+        if len(chunk.rows):
+            last = chunk.first_row + len(chunk.rows) - 1, crc32(chunk.rows[-1:].tobytes())
+            self._last_rows[chunk.run] = last
         self._notice_return(chunk)
         for episode in self.trainer.feed(chunk, learn=not self._paused):
             self.on_episode(episode)
@@ -159,26 +239,45 @@ class FineTuning:
         falls = np.flatnonzero(versions < before)
         if len(falls):
             self.returns += len(falls)
-            self.trainer.go_back(self._actor_of(int(versions[falls[-1]])))
+            self.trainer.go_back(self._publisher.actor_of(int(versions[falls[-1]])))
             self._published_updates = self.trainer.porl.actor_updates
         self._acted[chunk.run] = int(versions[-1])
 
-    def _actor_of(self, version: int) -> Actor:
-        """The policy that acts again; the base where it cannot be told any more."""
-        if version == self.base.manifest.version:
-            return self.base.actor
-        try:
-            return load_bundle(self._bundles / f"{version:06d}", self._robot).actor
-        except PorlError as error:
-            log.error("learner: going on from the base policy: %s", error)
-            return self.base.actor
-
     def _open_store(self) -> bool:
         if self._reader is None and (self._store / "zarr.json").exists():
-            self._reader = ReplayReader(
-                self._store, self._robot.contract_hash, self._robot.contract
-            )
+            cursor = self._coming_back and self._coming_back["cursor"]
+            contract = self._robot.contract_hash, self._robot.contract
+            reader = ReplayReader(self._store, *contract, cursor=cursor)
+            if self._coming_back:
+                self._bring_back(reader)
+            self._reader = reader
         return self._reader is not None
+
+    def _bring_back(self, reader: ReplayReader) -> None:
+        """Feed the memory the rows that it held, from the store."""
+        try:
+            self.trainer.memory.load_state_dict(self._coming_back, self._same_rows(reader.replay))
+        except (RowsGone, ValueError) as error:
+            reader.close()
+            raise CheckpointMismatch(
+                f"{self._resumed_from}: the store {self._store} does not hold the rows it was made "
+                f"with ({error}); name the store that does, or another output folder"
+            ) from None
+        self._coming_back = None
+
+    def _same_rows(self, replay: Replay) -> Replay:
+        """`replay`, looking whether the last row of each run is the one that was fed."""
+
+        def checked(run: str, *stretch: int) -> Iterable[Chunk]:
+            number, checksum = self._last_rows.get(run, (-1, 0))
+            for chunk in replay(run, *stretch):
+                if chunk.first_row <= number < chunk.first_row + len(chunk.rows):
+                    row = chunk.rows[number - chunk.first_row :][:1]
+                    if crc32(row.tobytes()) != checksum:
+                        raise RowsGone(f"run: {run}: row {number} is another one now")
+                yield chunk
+
+        return checked
 
     def _publish_if_due(self) -> None:
         trainer = self.trainer
@@ -188,42 +287,21 @@ class FineTuning:
             trainer.stage is Stage.FINISHED and trainer.env_steps != self._published_at
         ):
             self._published_at = trainer.env_steps
-            if trainer.porl.actor_updates > self._published_updates:
-                self._publish()
+            if trainer.porl.actor_updates > self._published_updates and self._publisher.publish(
+                trainer, self.returns
+            ):
+                self._published_updates = trainer.porl.actor_updates
             self.grant = self._next_grant()
-
-    def _publish(self) -> None:
-        self._version = max(self._version, self._newest_version()) + 1
-        self._published_updates = self.trainer.porl.actor_updates
-        path = self._bundles / f"{self._version:06d}"
-        save_bundle(
-            path,
-            self.trainer.porl.actor,
-            self._robot.contract,
-            made_by="porl finetune",
-            version=self._version,
-            parent=self.base.manifest.weights_sha256,
-            returns=self.returns,
-            exploration_std=self.config.exploration_std,
-            env_steps=self.trainer.env_steps,
-            gradient_steps=self.trainer.porl.critic_updates,
-        )
-        self.latest = path
 
     def _next_grant(self) -> Grant:
         """Two blocks beyond what is learned from: one is collected while the other is learned."""
-        config, steps, version = self.config, self.trainer.env_steps, self._version
+        config, steps, version = self.config, self.trainer.env_steps, self.version
         if self._paused:
             return Grant(WITHOUT_LIMIT, version, 0)
         if steps < config.presample_steps:
             return Grant(config.presample_steps, version, 0)
         until = min(steps + 2 * config.publish_every, config.total_steps)
         return Grant(until, version, min(steps + config.publish_every, until))
-
-    def _newest_version(self) -> int:
-        """Bundles are never overwritten: a new run goes on counting after those that are there."""
-        names = [p.name for p in self._bundles.glob("[0-9]*")] if self._bundles.is_dir() else []
-        return max((int(name) for name in names if name.isdigit()), default=0)
 
 
 def _single_rows(chunk: Chunk) -> Iterator[Chunk]:

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from porl_ros.errors import PorlError
 from porl_ros.learning.adam import Adam
+from porl_ros.learning.books import State
 from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.critic import Critics
 from porl_ros.learning.products import quicken
@@ -130,6 +131,35 @@ class Porl:
         """Take another policy of the same shape; the critics stay, the optimiser forgets."""
         self.actor.load_state_dict(actor.state_dict())
         self._actor_adam = Adam(self._learned, self.config.actor_learning_rate)
+
+    def state_dict(self) -> State:
+        """All that later updates depend on, but for the base."""
+        tensors = {name: piece.state_dict() for name, piece in self._pieces().items()}
+        tensors["random"] = {"noise": self._noise.get_state()}
+        books = {
+            "critic_updates": self.critic_updates,
+            "actor_updates": self.actor_updates,
+            "choice": self._choice.getstate(),
+        }
+        return State(tensors, {"porl": books})
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on exactly where `state_dict` was taken."""
+        for name, piece in self._pieces().items():
+            piece.load_state_dict(state.tensors[name])
+        self._noise.set_state(state.tensors["random"]["noise"])
+        books = state.books["porl"]
+        self._choice.setstate(books["choice"])
+        self.critic_updates, self.actor_updates = books["critic_updates"], books["actor_updates"]
+
+    def _pieces(self) -> dict[str, nn.Module | Adam]:
+        return {
+            "actor": self.actor,
+            "critics": self.critics,
+            "targets": self.targets,
+            "actor_adam": self._actor_adam,
+            "critic_adam": self._critic_adam,
+        }
 
     def value(self, batch: Batch) -> np.ndarray:
         """Mean value of the ensemble for a batch's observations and actions, (b,)."""

@@ -4,6 +4,7 @@ The trainer is fed transitions in order and told to work. It knows no ROS, no cl
 fine-tuning nodes, the Gymnasium loop and tests drive the same object.
 """
 
+import math
 from collections import deque
 from enum import StrEnum
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from porl_ros.learning.books import State
 from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.porl import Porl
 from porl_ros.learning.warmup import CriticWarmup
@@ -60,7 +62,7 @@ class Trainer:
         device="cpu",
         value_range=None,
     ):
-        self.config = config
+        self.config, self._seed = config, seed
         self.porl = Porl(self._learned_form(actor), config, seed, device, value_range)
         self.prior = self._make_memory(actor, seed, None)
         self.memory = self._make_memory(actor, seed, self.prior)
@@ -70,7 +72,7 @@ class Trainer:
         self._actor_rests_until = 0  # environment steps
         self._recent: deque[bool] = deque(maxlen=config.anchor_window)
         self._base_outcomes: list[bool] = []
-        self._critic_loss = self._actor_loss = torch.tensor(float("nan"))
+        self._critic_loss, self._actor_loss = torch.tensor(math.nan), torch.tensor(math.nan)
 
     def _make_memory(self, actor, seed: int, prior: ReplayMemory | None) -> ReplayMemory:
         config, sizes = self.config, (actor.observation_size, actor.action_size)
@@ -142,7 +144,43 @@ class Trainer:
         """In residual mode the policy is frozen, and what is learned lies on top of it."""
         if self.config.residual_scale == 0.0 or isinstance(actor, ResidualActor):
             return actor
-        return ResidualActor(actor, self.config.residual_scale)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._seed)
+            return ResidualActor(actor, self.config.residual_scale)
+
+    def state_dict(self) -> State:
+        """All that its future depends on, but for the rows, which the store has."""
+        porl, warmup = self.porl.state_dict(), self.warmup.state_dict()
+        shown = {"critic_loss": self._critic_loss, "actor_loss": self._actor_loss}
+        data = warmup.tensors["data"] | shown | {"value": self.porl.last_value}
+        books = {
+            "env_steps": self.env_steps,
+            "episodes": self.episodes,
+            "owed": self._owed,
+            "paid_for": self._paid_for,
+            "actor_rests_until": self._actor_rests_until,
+            "recent": list(self._recent),
+            "base_outcomes": list(self._base_outcomes),
+        }
+        memories = {"memory": self.memory.state_dict(), "prior": self.prior.state_dict()}
+        return State(
+            porl.tensors | {"data": data},
+            porl.books | warmup.books | memories | {"trainer": books},
+        )
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on exactly where `state_dict` was taken, once the memory is restored, too."""
+        books, data = state.books["trainer"], state.tensors["data"]
+        self.porl.load_state_dict(state)
+        self.warmup.load_state_dict(state)
+        self.prior.load_state_dict(state.books["prior"])  # fed by whoever has made this trainer
+        self.env_steps, self.episodes = books["env_steps"], books["episodes"]
+        self._owed, self._paid_for = books["owed"], books["paid_for"]
+        self._actor_rests_until = books["actor_rests_until"]
+        self._recent.extend(books["recent"])
+        self._base_outcomes = list(books["base_outcomes"])
+        self._critic_loss, self._actor_loss = data["critic_loss"], data["actor_loss"]
+        self.porl.last_value = data["value"]
 
     @property
     def owed(self) -> int:

@@ -7,8 +7,10 @@ when the critics' error on them has stopped falling.
 import math
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from porl_ros.learning.books import HELD_OUT, State
 from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.porl import Porl
 from porl_ros.replay.memory.replay_memory import Batch, ReplayMemory
@@ -63,6 +65,37 @@ class CriticWarmup:
         if converged or self._phase_updates >= self._phases[0][1]:
             self._end_phase()
         return loss
+
+    def state_dict(self) -> State:
+        """Where it is, and the held-out transitions that it is judged by."""
+        held_out = self._held_out or self._nothing()
+        data = {f"{HELD_OUT}{k}": torch.from_numpy(v) for k, v in held_out._asdict().items()}
+        errors = {"error": self.error, "best_error": self._best}
+        data |= {name: torch.tensor(value, dtype=torch.float64) for name, value in errors.items()}
+        books = {
+            "updates": self.updates,
+            "phase_updates": self._phase_updates,
+            "phases": len(self._phases),
+            "checks_since": self._checks_since,
+            "judged": self._held_out is not None,
+        }
+        return State({"data": data}, {"warmup": books})
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on exactly where `state_dict` was taken; the memory is restored by itself."""
+        books, data = state.books["warmup"], state.tensors["data"]
+        self.updates, self._phase_updates = books["updates"], books["phase_updates"]
+        self._checks_since = books["checks_since"]
+        self._phases = self._phases[len(self._phases) - books["phases"] :]
+        self.error, self._best = data["error"].item(), data["best_error"].item()
+        held_out = Batch(*(data[f"{HELD_OUT}{name}"].numpy() for name in Batch._fields))
+        self._held_out = held_out if books["judged"] else None
+
+    def _nothing(self) -> Batch:
+        sizes = self._porl.actor.observation_size, self._porl.actor.action_size
+        widths = {"observation": sizes[0], "action": sizes[1], "next_observation": sizes[0]}
+        shapes = [(0, widths[name]) if name in widths else (0,) for name in Batch._fields]
+        return Batch(*(np.zeros(shape, np.float32) for shape in shapes))
 
     def _converged(self) -> bool:
         if self._held_out is None:

@@ -1,51 +1,14 @@
 """The learner's side of the circle, fed by a store that this process writes."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
-import numpy as np
 import pytest
+from stores import CONFIG, Robot, make, names
 
 from porl_ros.errors import ConfigError, ContractMismatch
-from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.finetuning import WITHOUT_LIMIT, FineTuning, Grant
 from porl_ros.learning.trainer import Stage
 from porl_ros.policy.bundle import load_bundle, save_bundle
-from porl_ros.replay import ReplaySchema, ReplayWriter
-from porl_ros.robot.observation import ObservationAssembler, action_names
-
-EPISODE = 30
-CONFIG = PorlConfig(
-    presample_steps=60, total_steps=120, warmup_mc_updates=10, warmup_td_updates=10,
-    publish_every=20, batch_size=16, critic_hidden=(16, 16), utd=2,
-)  # fmt: skip
-
-
-class Robot:
-    """Stands in for the policy node: writes rows of episodes that succeed every second time."""
-
-    def __init__(self, store: Path, config, contract_hash: str = ""):
-        schema = ReplaySchema(
-            contract_hash=contract_hash or config.contract_hash,
-            observation_names=ObservationAssembler(config).names,
-            action_names=action_names(config),
-        )
-        self._rng = np.random.default_rng(0)
-        self.writer = ReplayWriter(store, schema, config.name)
-
-    def walk(self, steps: int, version: int = 0) -> None:
-        for _ in range(steps):
-            row = self.writer.rows
-            last, success = row % EPISODE == EPISODE - 1, row // EPISODE % 2 == 0
-            observation, action = (self._rng.standard_normal(n) for n in (15, 3))
-            self.writer.log(
-                observation=observation, action=np.tanh(action), requested_action=np.tanh(action),
-                reward=float(last and success), terminated=last and success,
-                truncated=last and not success, actor=0, policy_version=version,
-                episode=row // EPISODE, step=row % EPISODE, stamp=row,
-                final_observation=observation if last else None,
-            )  # fmt: skip
-        self.writer.flush()
 
 
 @pytest.fixture
@@ -60,12 +23,6 @@ def tuning(tmp_path, config, base) -> FineTuning:
     return make(tmp_path, config, base)
 
 
-def make(tmp_path: Path, config, base, lockstep: bool = True, **settings) -> FineTuning:
-    settings = CONFIG.model_copy(update=settings)
-    store, bundles = tmp_path / "store", tmp_path / "bundles"
-    return FineTuning(config, base, store, bundles, settings, 0, "cpu", lockstep)
-
-
 def work(tuning: FineTuning) -> list[Grant]:
     """Everything there is to do; the grants that were given meanwhile."""
     grants, busy = [tuning.grant], True
@@ -76,19 +33,18 @@ def work(tuning: FineTuning) -> list[Grant]:
     return grants
 
 
-def names(tuning_folder: Path) -> list[str]:
-    return sorted(path.name for path in (tuning_folder / "bundles").iterdir())
-
-
 def test_it_waits_for_a_store_and_says_so(tuning, tmp_path, config):
     assert not tuning.advance()
-    assert tuning.waiting_for == f"replay store {tmp_path / 'store'}"
+    assert tuning.waiting_for == f"the replay store {tmp_path / 'store'}"
     robot = Robot(tmp_path / "store", config)
     assert not tuning.advance()
-    assert tuning.waiting_for == "transitions (0 of 60)"
+    assert tuning.waiting_for == f"the store {tmp_path / 'store'}: 0 of 60 transitions"
     robot.walk(1)
     assert tuning.advance()
-    assert tuning.waiting_for == ""
+    assert tuning.waiting_for == f"the store {tmp_path / 'store'}: 1 of 60 transitions"
+    robot.walk(119)
+    work(tuning)
+    assert tuning.waiting_for == ""  # finished
     robot.writer.close()
 
 
@@ -125,13 +81,17 @@ def test_bundles_say_after_how_much_training_they_were_written(tuning, robot, tm
     assert tuning.latest == tmp_path / "bundles" / "000003"
 
 
-def test_a_new_run_goes_on_counting_after_the_bundles_that_are_there(
+def test_what_is_published_already_is_not_written_again_and_the_rest_is_numbered_on(
     tuning, robot, tmp_path, config, base
 ):
     robot.walk(120)
     work(tuning)
     before = {p: p.read_bytes() for p in (tmp_path / "bundles").rglob("*") if p.is_file()}
-    work(make(tmp_path, config, base))
+    again = make(tmp_path, config, base)
+    work(again)  # the same seed and rows: the same policies
+    assert names(tmp_path) == ["000001", "000002", "000003"]
+    assert (again.version, again.latest) == (3, tmp_path / "bundles" / "000003")
+    work(make(tmp_path, config, base, seed=1))
     assert names(tmp_path) == [f"{n:06d}" for n in range(1, 7)]
     assert all(path.read_bytes() == content for path, content in before.items())
 
