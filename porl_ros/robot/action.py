@@ -98,18 +98,30 @@ class JointDecoder:
         """
         return self._axes.move(self.target, action, self._locate(measured))
 
+    def steer(
+        self, shift: np.ndarray, turn: np.ndarray, measured: np.ndarray, last: np.ndarray
+    ) -> np.ndarray:
+        """Joint positions that move the tool by `shift` (3,) and `turn` (3,), a rotation vector;
+        m and rad in the base frame. As far ahead of what is `measured` as an action may lead."""
+        arm, lead = last[: self._arm], self._axes.lead
+        rotation = mink.SO3.exp(turn) @ self._kinematics.tool_rotation(arm)
+        moved = self._kinematics.solve(arm, self._kinematics.tool_position(arm) + shift, rotation)
+        return np.clip(np.concatenate([moved, last[self._arm :]]), measured - lead, measured + lead)
+
     def settle(
         self, action: np.ndarray, sent: np.ndarray, measured: np.ndarray, changed: bool
     ) -> Executed:
         """Take over what was really sent; where that is what was asked for, so was the action."""
         if changed:
-            executed = self._explain(action, sent, measured)
+            executed = self.explain(action, sent, measured)
         else:
             executed = Executed(action.astype(np.float32), 0.0)
         self._follow(sent)
         return executed
 
-    def _explain(self, action: np.ndarray, sent: np.ndarray, measured: np.ndarray) -> Executed:
+    def explain(self, action: np.ndarray, sent: np.ndarray, measured: np.ndarray) -> Executed:
+        """The action that leads closest to `sent` (n,), joint positions; where several do, as
+        `action` says."""
         here, there = self._locate(measured), self._locate(sent)
         executed, missing = self._axes.explain(self.target, action, here, there)
         return Executed(executed.astype(np.float32), missing)
@@ -133,6 +145,15 @@ class CartesianDecoder(JointDecoder):
         target = super().decode(action, measured, last)
         arm = self._kinematics.solve(last[: self._arm], target[:3])
         return np.concatenate([arm, target[3:]])
+
+    def steer(
+        self, shift: np.ndarray, turn: np.ndarray, measured: np.ndarray, last: np.ndarray
+    ) -> np.ndarray:
+        """As an action does that may be larger than 1; this kind of action does not turn."""
+        return self.decode(self._action_of(shift, turn), measured, last)
+
+    def _action_of(self, shift: np.ndarray, turn: np.ndarray) -> np.ndarray:
+        return np.concatenate([shift / self._axes.scale[:3], np.zeros(len(self._axes.scale) - 3)])
 
     def _locate(self, joints: np.ndarray) -> np.ndarray:
         tool = self._kinematics.tool_position(joints[: self._arm])
@@ -162,15 +183,19 @@ class TwistDecoder(CartesianDecoder):
         arm = self._kinematics.solve(last[: self._arm], target[:3], rotation)
         return np.concatenate([arm, target[3:]])
 
+    def _action_of(self, shift: np.ndarray, turn: np.ndarray) -> np.ndarray:
+        moves = super()._action_of(shift, turn)
+        return np.concatenate([moves[:3], turn / self._turn, moves[3:]])
+
     def _turned(self, turn: np.ndarray, here: mink.SO3) -> mink.SO3:
         wanted = mink.SO3.exp(self._turn * turn) @ self._rotation
         lead = _difference(wanted, here)
         ahead = float(np.linalg.norm(lead)) / self._max_turn
         return mink.SO3.exp(lead / ahead) @ here if ahead > 1.0 else wanted
 
-    def _explain(self, action: np.ndarray, sent: np.ndarray, measured: np.ndarray) -> Executed:
+    def explain(self, action: np.ndarray, sent: np.ndarray, measured: np.ndarray) -> Executed:
         shift, turn = _split(action)
-        executed, missing = super()._explain(shift, sent, measured)
+        executed, missing = super().explain(shift, sent, measured)
         here, there = self._orientation(measured), self._orientation(sent)
         best = np.clip(_difference(there, self._rotation) / self._turn, -1.0, 1.0)
         reached = self._turned(best, here)

@@ -5,14 +5,17 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Self
 
-from pydantic import Field, FiniteFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, FiniteFloat, PositiveFloat, model_validator
 
 from porl_ros.configfile import StrictModel, load_model
 from porl_ros.paths import resolve_robot_config
 from porl_ros.robot.config_action import Action
+from porl_ros.robot.config_episode import Episode, Inserted, Lifted, Placed
 from porl_ros.robot.config_observation import Feature, JointStateSource, Observation, Source
+from porl_ros.robot.config_reset import Reset
+from porl_ros.robot.config_reward import FunctionReward, Reward
 from porl_ros.robot.config_safety import Safety
 from porl_ros.robot.config_types import Name, Vector3, require_unique
 from porl_ros.robot.contract import contract_hash
@@ -23,10 +26,14 @@ __all__ = [
     "Kinematics",
     "Lifted",
     "Name",
+    "Placed",
     "RobotConfig",
     "Source",
     "Vector3",
 ]
+
+
+NO_CONTRACT = {"name", "physical", "reward", "reset", "simulation"}
 
 
 class Kinematics(StrictModel):
@@ -48,42 +55,6 @@ class Kinematics(StrictModel):
         return self
 
 
-class Inserted(StrictModel):
-    """Success: `tip` is `depth` below `target` and within `radius` of its vertical axis."""
-
-    function: Literal["inserted"]
-    tip: str
-    target: str
-    depth: PositiveFloat
-    radius: PositiveFloat
-
-
-class Lifted(StrictModel):
-    """Success: `object` has risen by `height` since the episode began."""
-
-    function: Literal["lifted"]
-    object: str
-    height: PositiveFloat
-
-
-class Placed(StrictModel):
-    """Success: `object` is within `radius` of `target` and `tool` has left it by `clearance`."""
-
-    function: Literal["placed"]
-    object: str
-    target: str
-    radius: PositiveFloat
-    tool: str
-    clearance: PositiveFloat
-
-
-class Episode(StrictModel):
-    """When an episode ends. The reward is sparse: 1 on success, which terminates, else 0."""
-
-    horizon: PositiveInt
-    success: Annotated[Inserted | Lifted | Placed, Field(discriminator="function")]
-
-
 class Simulation(StrictModel):
     """The MuJoCo scene that stands in for this robot, and which of its variants by default."""
 
@@ -94,7 +65,8 @@ class Simulation(StrictModel):
 class RobotConfig(StrictModel):
     """Everything that must be equal for a policy, a store and a robot to fit together.
 
-    `physical` says that commands reach a real robot; then no limit may be absent.
+    `physical` says that commands reach a real robot; then no limit may be absent. `reward` says who
+    judges on this robot, `reset` how it comes to the begin of an episode.
     """
 
     name: Name
@@ -105,6 +77,8 @@ class RobotConfig(StrictModel):
     action: Action
     safety: Safety
     episode: Episode
+    reward: Reward = FunctionReward()
+    reset: Reset = Reset()
     simulation: Simulation
 
     @classmethod
@@ -126,6 +100,7 @@ class RobotConfig(StrictModel):
                 f"have {', '.join(self.command_joints)}"
             )
         self._check_sources()
+        self._check_waypoints()
         if self.physical:
             for limit in self.safety.absent():
                 raise ValueError(f"{limit} = null: a physical robot must have this limit; set it")
@@ -141,6 +116,26 @@ class RobotConfig(StrictModel):
                     "add it to the joints of a JointState source"
                 )
 
+    def _check_waypoints(self) -> None:
+        for i, waypoint in enumerate(self.reset.waypoints):
+            if len(waypoint) != len(self.command_joints):
+                raise ValueError(
+                    f"reset.waypoints[{i}]: needs {len(self.command_joints)} positions, of "
+                    f"{', '.join(self.command_joints)}; has {len(waypoint)}"
+                )
+            for joint, position in zip(self.command_joints, waypoint, strict=True):
+                limit = self.safety.joints[joint]
+                if not limit.lower <= position <= limit.upper:
+                    raise ValueError(
+                        f"reset.waypoints[{i}]: {joint} = {position} is outside its limits, "
+                        f"{limit.lower} to {limit.upper}; move the waypoint inside"
+                    )
+
+    @property
+    def return_range(self) -> tuple[float, float]:
+        """What the rewards of an episode can add up to, at least and at most."""
+        return self.reward.return_range(self.episode.horizon)
+
     @property
     def period_ns(self) -> int:
         """Length of a control step in nanoseconds."""
@@ -154,9 +149,10 @@ class RobotConfig(StrictModel):
 
     @property
     def contract(self) -> dict:
-        """The part that must be equal. The scene is not, nor whether the robot is a physical one:
-        a policy moves from cell to cell, and from simulation to the robot."""
-        return self.model_dump(mode="json", exclude={"name", "physical", "simulation"})
+        """The part that must be equal. The scene is not, nor whether the robot is a physical one,
+        who judges there and how it is reset: a policy moves from cell to cell, and from simulation
+        to the robot."""
+        return self.model_dump(mode="json", exclude=NO_CONTRACT)
 
     @cached_property
     def contract_hash(self) -> str:

@@ -19,13 +19,16 @@ from porl_ros.robot.observation import ObservationAssembler, Samples, action_nam
 from porl_ros.robot.reward import success_function
 from porl_ros.robot.safety import Filtered, Limit, Motion, SafetyFilter, numbers
 
+# What a person may ask of one step, and of a joint: far beyond every limit, and fit to reckon with.
+FARTHEST, FAR = 1.0, 1e3  # m or rad
+
 
 class Act(NamedTuple):
     """What leaves for the robot, and what is remembered of it."""
 
     command: np.ndarray  # (n,) joint positions, in the order of `config.command_joints`
     executed: np.ndarray  # (m,) float32, the action that was really carried out
-    requested: np.ndarray  # (m,) float32, what the policy asked for; zeros if that was no action
+    requested: np.ndarray  # (m,) float32, what was asked for; zeros if that was no action
     interventions: tuple[Limit, ...]  # limits of the safety filter that changed the command
     asked: np.ndarray  # (n,) joint positions before the filter; what it changed is the difference
     unexplained: float  # by how much no action could have led here, in actions; see `Executed`
@@ -109,7 +112,32 @@ class Controller:
             return self._carry_out(filtered._replace(interventions=(Limit.INVALID,)))
         command = self.decoder.decode(_boxed(requested), self._measured, self._motion.position)
         filtered = self._filter.filter(command, self._motion, self._measured)
+        return self._carry_out(filtered, requested, changed=bool(filtered.interventions))
+
+    def steer(self, joints: np.ndarray, twist: np.ndarray | None = None) -> Act:
+        """A step that a person or a script asks for, limited as an action's is.
+
+        `joints` (n,): positions; those that are NaN stay where they were sent last, or follow
+        `twist` (6,), the velocity of the tool in the base frame, m/s and rad/s. `requested` and
+        `executed` are the actions closest to what was asked for and to what was sent, as they
+        would be of a recording. A twist that is no six finite numbers is answered by holding.
+        """
+        filtered = self._filter.filter(self._wanted(joints, twist), self._motion, self._measured)
+        if self._blind:
+            filtered = self._filter.ramp_down(self._motion)._replace(interventions=(Limit.INVALID,))
+        nothing = np.zeros(self.decoder.size, np.float32)
+        requested = self.decoder.explain(nothing, filtered.asked, self._measured).action
         return self._carry_out(filtered, requested)
+
+    def _wanted(self, joints: np.ndarray, twist: np.ndarray | None) -> np.ndarray:
+        last = wanted = self._motion.position
+        if twist is not None:
+            if (velocity := numbers(twist, 6)) is None:
+                return np.full(len(last), np.nan)
+            a_step = np.clip(velocity / self.config.control_rate, -FARTHEST, FARTHEST)
+            if a_step.any():
+                wanted = self.decoder.steer(*np.split(a_step, 2), self._measured, last)
+        return np.where(np.isnan(joints), wanted, np.clip(joints, -FAR, FAR))
 
     def hold(self) -> Act:
         """A step without an action: brake within the limits, then repeat the last command."""
@@ -122,13 +150,19 @@ class Controller:
         return self._carry_out(Filtered(command, moved, ()))
 
     @property
+    def sent(self) -> np.ndarray:
+        """The last command (n,), joint positions."""
+        return self._motion.position.copy()
+
+    @property
     def standing(self) -> bool:
         """The last command repeated the one before: the robot is told to stand still."""
         return not self._motion.step.any()
 
-    def _carry_out(self, filtered: Filtered, requested: np.ndarray | None = None) -> Act:
-        """Remember what is sent; without a request what is sent was not an action's doing."""
-        changed = requested is None or bool(filtered.interventions)
+    def _carry_out(
+        self, filtered: Filtered, requested: np.ndarray | None = None, changed: bool = True
+    ) -> Act:
+        """Remember what is sent; `changed` unless it is what the requested action leads to."""
         if requested is None:
             requested = np.zeros(self.decoder.size, np.float32)
         sent, measured = filtered.command, self._measured
@@ -143,8 +177,12 @@ class Controller:
         self._measure(samples)
         observation = self._assemble()
         success = self._succeeded(self._values, self._begin)
-        timeout = self.steps >= self.config.episode.horizon
-        return Outcome(observation, float(success), success, timeout and not success)
+        return Outcome(observation, float(success), success, self.out_of_time and not success)
+
+    @property
+    def out_of_time(self) -> bool:
+        """The episode has had all the steps of its horizon."""
+        return self.steps >= self.config.episode.horizon
 
     def _measure(self, samples: Samples) -> None:
         self._values = {

@@ -15,8 +15,22 @@ FIVE, OTHER = ARM[:5], [*ARM[:5], "wrist_9_joint"]
 LIMITS = {"lower": 2.0, "upper": 1.0, "velocity": 1.0, "acceleration": None, "deviation": None}
 GRIPPER = {"joint": "finger", "lower": 0.0, "upper": 0.8, "scale": 0.2}
 
+TOPICS = {"source": "topic", "done": "done"}
+JUDGE = {"source": "classifier", "path": "judge"}
+
 # What is edited, to what, and the key, the value and the remedy that the message must hold.
 WRONG = [
+    ("reward", {"source": "judge"}, "reward", "'judge'", "'function', 'operator'"),
+    ("reward", {"source": "topic"}, "reward.done", "not given", "is required"),
+    ("reward", TOPICS | {"done": "no topic"}, "reward.done", "'no topic'", "should match"),
+    ("reward", TOPICS | {"range": [1.0, 0.0]}, "reward", "1.0", "must be under 0.0"),
+    ("reward", JUDGE | {"threshold": 1.0}, "reward.threshold", "1.0", "less than 1"),
+    ("reward", JUDGE | {"consecutive": 0}, "reward.consecutive", "0", "greater than 0"),
+    ("reset.then", "wait", "reset.then", "'wait'", "'simulation', 'operator' or 'begin'"),
+    ("reset.speed", 1.5, "reset.speed", "1.5", "less than or equal to 1"),
+    ("reset.patience", 0.0, "reset.patience", "0.0", "greater than 0"),
+    ("reset.waypoints", [[0.0]], "reset.waypoints[0]", "has 1", "needs 6 positions"),
+    ("reset.waypoints", [[1.0] * 6], "shoulder_pan_joint", "1.0", "move the waypoint inside"),
     ("controll_rate", 3.0, "controll_rate", "3.0", "did you mean 'control_rate'"),
     ("action.max_led", 0.1, "action.max_led", "0.1", "did you mean 'max_lead'"),
     ("safety.zzz", 0.1, "safety.zzz", "0.1", "remove it"),

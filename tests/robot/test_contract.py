@@ -29,7 +29,13 @@ def test_the_hash_covers(config, key, value, difference):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("name", "another"), ("simulation.variant", "calibrated")]
+    ("key", "value"),
+    [
+        ("name", "another"),
+        ("simulation.variant", "calibrated"),
+        ("reward", {"source": "operator"}),
+        ("reset.then", "operator"),
+    ],
 )
 def test_the_hash_leaves_out(config, key, value):
     other = RobotConfig.model_validate(edited(key, value))

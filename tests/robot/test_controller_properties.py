@@ -20,6 +20,9 @@ HOLD = "hold"
 
 numbers = st.floats(width=64) | st.floats(-1.5, 1.5) | st.sampled_from([-1.0, 0.0, 1.0])
 actions = st.lists(numbers, min_size=6, max_size=6) | st.sampled_from([*JUNK, HOLD])
+said = st.floats(width=64) | st.floats(-0.2, 0.2) | st.just(np.nan)  # of a joint; NaN: nothing
+twists = st.none() | st.lists(numbers, min_size=6, max_size=6).map(np.array)
+wishes = st.tuples(st.lists(said, min_size=6, max_size=6).map(np.array), st.booleans(), twists)
 readings = st.sampled_from(["follows", "lags", "blocked", "pushed", "lost", "unreadable"])
 
 
@@ -36,7 +39,9 @@ def read(how: str, measured: np.ndarray, sent: np.ndarray, n: int) -> np.ndarray
 @given(
     which=st.sampled_from(CONTROLLERS),
     start=st.sampled_from(PLACES),
-    steps=st.lists(st.tuples(actions, readings, st.integers(1, 5)), min_size=1, max_size=6),
+    steps=st.lists(
+        st.tuples(actions | wishes, readings, st.integers(1, 5)), min_size=1, max_size=6
+    ),
 )
 @settings(max_examples=CASES, deadline=None)
 def test_commands_keep_every_limit(which, start, steps):
@@ -62,6 +67,9 @@ def test_commands_keep_every_limit(which, start, steps):
 
 def acted(controller: Controller, action):
     """Act; a list of six is cut to the size that this kind of action has."""
+    if isinstance(action, tuple) and len(action) == 3:  # a person's wish, near where it stands
+        joints, near, twist = action
+        return controller.steer(joints + controller.sent if near else joints, twist)
     is_action = isinstance(action, list) and len(action) == 6
     return controller.act(action[: controller.decoder.size] if is_action else action)
 
