@@ -12,12 +12,15 @@ from porl_ros.nodes.commands import Commands
 from porl_ros.nodes.episodes import Episodes
 from porl_ros.nodes.interaction import Interaction, UnusableObservation
 from porl_ros.nodes.learner_link import LearnerLink
+from porl_ros.nodes.person import Wish
 from porl_ros.nodes.state import State, StateTopic
 from porl_ros.nodes.stop import Stop
+from porl_ros.nodes.takeover import Takeover
 from porl_ros.nodes.watchdog import Alarm, Watchdogs
 from porl_ros.nodes.watchdog_table import Reaction, Reason
 from porl_ros.replay import ReplayWriter
 from porl_ros.robot.config import RobotConfig
+from porl_ros.robot.controller import Act
 from porl_ros.robot.observation import Sample
 
 QUIET = 2.0  # seconds in which the log does not repeat itself
@@ -35,6 +38,7 @@ class Parts(NamedTuple):
     watchdogs: Watchdogs
     stop: Stop
     state: StateTopic
+    takeover: Takeover
 
 
 class Control:
@@ -51,6 +55,8 @@ class Control:
         self._note: Alarm | None = None  # of this step, which is taken all the same
         self._logged: dict[Reason, float] = {}  # when, s of a clock that never jumps
         self._log = parts.node.get_logger()
+        parts.takeover.now, parts.takeover.on_word = self._takeover_now, self._on_word
+        parts.episodes.now, parts.episodes.on_begun = self._episode_now, self._on_begun
 
     # What the two modes differ in
 
@@ -64,6 +70,21 @@ class Control:
     def _inferred(self, seconds: float) -> Alarm | None:
         """Whether the policy took too long."""
         return None
+
+    def _takeover_now(self) -> int:
+        """ns of the clock by which a person's silence is measured."""
+        raise NotImplementedError
+
+    def _episode_now(self) -> int:
+        """The stamp that samples of an episode have which begins now."""
+        raise NotImplementedError
+
+    def _on_begun(self) -> None:
+        """An episode may begin with the samples that come."""
+        self._perceived = -1
+
+    def _on_word(self) -> None:
+        """A person has said something."""
 
     # Stepping
 
@@ -83,11 +104,53 @@ class Control:
 
     def _step(self, stamp: int) -> None:
         """Perceive, unless these samples are perceived already, then act if that is allowed."""
-        first = self._parts.episodes.first_stamp
-        if not self.allowed or first is None or stamp < first:
+        if not self.allowed or self._parts.commands.braking:
             return
-        if stamp == self._perceived or self._perceive(stamp):
+        if self._parts.episodes.first_stamp is None:
+            self._between(stamp)
+        elif self._begun(self._parts.episodes.first_stamp) and (
+            stamp == self._perceived or self._perceive(stamp)
+        ):
             self.try_to_act()
+
+    def _begun(self, first: int) -> bool:
+        """Whether all samples are of the episode whose first stamp this is."""
+        return min(sample.stamp for sample in self._samples.values()) >= first
+
+    def _between(self, stamp: int) -> None:
+        """No episode runs: a person may move the robot, or else the script of the reset does."""
+        parts, person = self._parts, self._parts.takeover.wish
+        if stamp <= self._acted or (person and not self._may_steer):
+            return
+        try:
+            act = self._move(person)
+        except UnusableObservation as error:
+            self._react(parts.watchdogs.alarm(Reason.UNUSABLE, str(error)))
+            return
+        if act is None:
+            self.ask_for_episode()
+            return
+        self._acted = stamp
+        parts.commands.send(act.command, stamp)
+        parts.takeover.answered()
+        if person:
+            parts.state.tell(State.HUMAN, "between")
+        else:
+            parts.state.tell(State.WAITING, "reset")
+
+    def _move(self, wish: Wish | None) -> Act | None:
+        """A step that is nobody's; None when the robot is where it should be, and stands."""
+        interaction, resetting = self._parts.interaction, self._parts.episodes.resetting
+        if wish is None and resetting.going:
+            wish = resetting.wish(*interaction.whereabouts(self._samples))
+        if wish is None and not interaction.moving and self._parts.episodes.robot_is_placed:
+            return None
+        return interaction.move(self._samples, wish)
+
+    @property
+    def _may_steer(self) -> bool:
+        """Whether what a person asks for may be carried out now."""
+        return True
 
     def _perceive(self, stamp: int) -> bool:
         """Whether there is something to act on now."""
@@ -118,6 +181,21 @@ class Control:
 
     def _act(self) -> None:
         self._parts.episodes.tell_version()
+        if wish := self._parts.takeover.wish:
+            self._steer(wish)
+        else:
+            self._let_the_policy_act()
+
+    def _steer(self, wish: Wish) -> None:
+        """A person acts instead of the policy."""
+        if not self._may_steer:
+            self._tell(State.HUMAN, None)
+            return
+        self._send(self._parts.interaction.steer(wish))
+        self._parts.takeover.answered()
+        self._tell(State.HUMAN, self._note)
+
+    def _let_the_policy_act(self) -> None:
         begun = time.perf_counter()
         action = self._parts.interaction.think()
         alarm = self._inferred(time.perf_counter() - begun)
@@ -126,13 +204,15 @@ class Control:
         if self._parts.stop.pressed or not self._parts.interaction.running:
             return  # stopped meanwhile, or brought to rest
         hold = alarm is not None and alarm.reaction is not Reaction.CONTINUE
-        act = self._parts.interaction.decide(action, hold)
+        self._send(self._parts.interaction.decide(action, hold))
+        self._tell(State.HOLDING if hold else State.ACTING, alarm or self._note)
+
+    def _send(self, act: Act) -> None:
         self._acted = self._perceived
         self._parts.commands.send(act.command, self._acted)
         if act.interventions:
             limits = ", ".join(act.interventions)
             self._log.warning(f"safety filter: {limits}", throttle_duration_sec=5.0)
-        self._tell(State.HOLDING if hold else State.ACTING, alarm or self._note)
 
     def _tell(self, state: State, alarm: Alarm | None) -> None:
         self._note = None
@@ -156,8 +236,9 @@ class Control:
         """Ask for the next episode, if that makes sense now."""
         if self.allowed and not self._parts.commands.braking:
             self._parts.commands.forget()
-            self._parts.state.tell(State.WAITING, "episode")
             self._parts.episodes.ask()
+            if self._parts.episodes.first_stamp is None and not self._parts.interaction.moving:
+                self._parts.state.tell(State.WAITING, self._parts.episodes.waiting_for)
 
     def _react(self, alarm: Alarm) -> None:
         """Do what the table says; of slow inference only what is more than to hold one step."""
@@ -197,4 +278,5 @@ class Control:
         """All that was seen is of another time."""
         self._samples.clear()
         self._acted = self._perceived = -1
+        self._parts.takeover.forget()
         self._parts.episodes.drop()

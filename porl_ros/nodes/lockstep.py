@@ -3,6 +3,7 @@
 Wall time means nothing here, so no watchdog looks at it: the simulator waits.
 """
 
+from porl_ros.nodes.base import STEADY
 from porl_ros.nodes.control import Control
 from porl_ros.nodes.state import State
 from porl_ros.nodes.watchdog_table import Reaction, Reason
@@ -43,8 +44,35 @@ class Lockstep(Control):
         else:
             self._step(stamp)
 
+    def _takeover_now(self) -> int:
+        """Of a clock on the wall: simulated time waits for the person."""
+        return STEADY.now().nanoseconds
+
+    def _episode_now(self) -> int:
+        return 0  # the simulator shows the present again and again
+
+    def _on_begun(self) -> None:
+        super()._on_begun()
+        self.look()
+
+    def _on_word(self) -> None:
+        if max((sample.stamp for sample in self._samples.values()), default=-1) > self._acted:
+            self.look()
+
+    def _episode_over(self) -> None:
+        super()._episode_over()
+        if self._perceived > self._acted:  # the robot may have to move before the next one
+            self.look()
+
+    @property
+    def _may_steer(self) -> bool:
+        """One step for each thing that a person says: else it would be over before he saw it."""
+        return self._parts.takeover.news
+
     def stop(self) -> None:
-        moving = self._parts.interaction.running and not self._parts.commands.standing
+        interaction = self._parts.interaction
+        moving = interaction.running or interaction.moving
+        moving &= not self._parts.commands.standing
         self._end_episode()
         rest = State.STOPPED, "stop", self._parts.stop.reason
         if not (moving or self._rest):

@@ -12,7 +12,7 @@ from porl_ros.nodes.learner_link import LearnerLink
 from porl_ros.policy.fallback import Fallback
 from porl_ros.policy.guard import GoBack, NoRegretGuard
 from porl_ros.policy.runtime import PolicyRuntime
-from porl_ros.replay import Chunk
+from porl_ros.replay import Actor, Chunk
 from porl_ros.replay.tools.episodes import episodes, returns
 
 
@@ -21,14 +21,21 @@ class NoRegret:
     so that a restart forgets nothing."""
 
     def __init__(
-        self, node: PorlNode, runtime: PolicyRuntime, link: LearnerLink, past: Sequence[Chunk]
+        self,
+        node: PorlNode,
+        runtime: PolicyRuntime,
+        link: LearnerLink,
+        past: Sequence[Chunk],
+        horizon: int,
     ):
         try:
             guard = NoRegretGuard(node.value("false_alarms"))
         except ValueError as error:
             raise ConfigError(f"parameter false_alarms: {error}") from None
+        own = _own(past, horizon)
         for episode in episodes(past):
-            guard.observe(episode.policy_version, episode.success)
+            if (episode.run, episode.number) in own:
+                guard.observe(episode.policy_version, episode.success)
         self._node, self._link = node, link
         self._fallback = Fallback(runtime, guard, returns(past))
         self._returned = node.create_publisher(String, "policy/returned", messages.LATCHED)
@@ -44,11 +51,13 @@ class NoRegret:
             self._link.returns = self._fallback.returns
             self._tell(verdict)
 
-    def back_to_base(self, reason: str) -> None:
-        """Let the base act from now on, whatever its outcomes; nothing when it does already."""
+    def back_to_base(self, reason: str) -> int | None:
+        """Let the base act from now on, whatever its outcomes: its version; None when it does
+        already."""
         if (version := self._fallback.back_to_base()) is not None:
             self._link.returns = self._fallback.returns
             self._tell(GoBack(version, reason))
+        return version
 
     def _tell(self, verdict: GoBack) -> None:
         self._node.get_logger().error(
@@ -57,3 +66,15 @@ class NoRegret:
         )
         content = verdict._asdict() | {"returns": self._fallback.returns}
         self._returned.publish(String(data=json.dumps(content)))
+
+
+def _own(past: Sequence[Chunk], horizon: int) -> set[tuple[str, int]]:
+    """Run and number of the episodes that say something of the policy: nobody helped it, and it
+    was not cut short."""
+    ended, helped = set(), set()
+    for chunk in past:
+        rows = chunk.rows
+        over = (rows["terminated"] > 0) | (rows["step"] == horizon - 1)
+        for found, where in ((ended, over), (helped, rows["actor"] == Actor.HUMAN)):
+            found |= {(chunk.run, int(number)) for number in rows["episode"][where]}
+    return ended - helped

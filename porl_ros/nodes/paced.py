@@ -17,12 +17,10 @@ class Paced(Control):
         alarm = self._parts.watchdogs.tick(self._now(), self._samples, self._parts.commands.heard)
         self._hopeless = alarm is not None and alarm.reaction is Reaction.RAMP_DOWN
         well = alarm is None or self._cope(alarm)
-        first = self._parts.episodes.first_stamp
-        if not (well and self.allowed) or first is None or self._parts.commands.braking:
-            return
-        stamps = [sample.stamp for sample in self._samples.values()]
-        if min(stamps) >= first and max(stamps) > self._acted:
-            self._step(max(stamps))
+        if well and self._samples:
+            newest = max(sample.stamp for sample in self._samples.values())
+            if newest > self._acted:
+                self._step(newest)
 
     def pause(self) -> None:
         """The robot is at rest when this returns; the episode is truncated."""
@@ -36,7 +34,8 @@ class Paced(Control):
 
     def _cope(self, alarm: Alarm) -> bool:
         """React to an alarm; whether the step is taken all the same."""
-        if self.allowed and self._parts.episodes.first_stamp is not None:
+        moving = self._parts.interaction.moving or self._parts.episodes.first_stamp is not None
+        if self.allowed and moving:
             self._react(alarm)
         elif self.allowed:  # nothing moves yet
             self._parts.state.tell(State.WAITING, alarm.reason, alarm.text)
@@ -48,6 +47,12 @@ class Paced(Control):
         before = self._samples.get(source.name)
         if self._parts.watchdogs.received(source, sample, before, self._now()):
             self._samples[source.name] = sample
+
+    def _takeover_now(self) -> int:
+        return self._now()
+
+    def _episode_now(self) -> int:
+        return self._now()
 
     def _inferred(self, seconds: float) -> Alarm | None:
         return self._parts.watchdogs.inferred(seconds)

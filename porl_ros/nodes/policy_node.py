@@ -13,12 +13,16 @@ from porl_ros.nodes.commands import Commands
 from porl_ros.nodes.control import Control, Parts
 from porl_ros.nodes.episodes import Episodes
 from porl_ros.nodes.interaction import Interaction
+from porl_ros.nodes.judges import make_judge
 from porl_ros.nodes.learner_link import LearnerLink
 from porl_ros.nodes.lockstep import Lockstep
 from porl_ros.nodes.no_regret import NoRegret
+from porl_ros.nodes.operator import Operator
 from porl_ros.nodes.paced import Paced
+from porl_ros.nodes.reward_topics import listen_for_rewards
 from porl_ros.nodes.state import State, StateTopic
 from porl_ros.nodes.stop import Stop
+from porl_ros.nodes.takeover import Takeover
 from porl_ros.nodes.watchdog import Watchdogs
 from porl_ros.nodes.watchdog_table import WATCHDOGS, reactions
 from porl_ros.policy.runtime import PolicyRuntime
@@ -42,6 +46,7 @@ class PolicyNode(PorlNode):
         self._control: Control | None = None
         self._state = StateTopic(self)
         self._stop = Stop(self, self._on_stop, self._on_stop_reset)
+        self._operator = Operator(self)
         self._rest("unconfigured")
 
     def _declare(self) -> None:
@@ -59,6 +64,12 @@ class PolicyNode(PorlNode):
         self.parameter(
             "false_alarms", 0.1, "chance that a policy no worse than the base is sent back to it"
         )
+        self.parameter(
+            "takeover_timeout", 0.5, "seconds of silence after which a person has let go; 0: none"
+        )
+        self.parameter(
+            "deadman_button", -1, "index in sensor_msgs/Joy of the button to act by; -1: none"
+        )
         self.parameter("late_tick", 0.5, "periods by which a control tick may be late")
         self.parameter("inference_deadline", 0.5, "periods that the policy may take for an action")
         for reason, watchdog in WATCHDOGS.items():
@@ -72,30 +83,31 @@ class PolicyNode(PorlNode):
         lockstep = self.choice("mode", ("lockstep", "paced")) == "lockstep"
         watchdogs = self._watchdogs(config)
         runtime = self._load(config)
-        controller = Controller(config)
+        controller, judge = Controller(config), make_judge(config)
+        takeover = Takeover(self, config)
         self._writer = _open_writer(self, config)
-        self._interaction = Interaction(controller, runtime, self._writer)
+        self._interaction = Interaction(controller, runtime, self._writer, judge)
         commands = Commands(self, config, controller)
-        episodes = Episodes(self, self._interaction, runtime, self.value("seed"))
+        episodes = Episodes(self, config, self._interaction, runtime, self.value("seed"))
         parts = Parts(
             self, config, self._interaction, self._writer, commands, episodes, watchdogs,
-            self._stop, self._state,
+            self._stop, self._state, takeover,
         )  # fmt: skip
         self._parts, self._state.alarms = parts, lambda: watchdogs.counts
         control = (Lockstep if lockstep else Paced)(parts, self.value("max_steps"))
-        self._control = control
+        self._control, self._operator.parts = control, parts
+        if config.reward.source == "topic":
+            listen_for_rewards(self, config.reward, judge)
         for source in config.observation.sources:
             kind, receive = messages.MESSAGES[source.type], partial(control.receive, source)
             self.create_subscription(kind, source.topic, receive, messages.sensor_qos(lockstep))
-        if lockstep:
-            episodes.on_begun = control.look
         if self.value("learner"):
             self._connect_learner(runtime, lockstep)
         self._rest("inactive")
 
     def start(self) -> None:
         self._parts.watchdogs.restart()
-        self._control.active = True
+        self._control.active = self._operator.active = True
         self.steady_timer(0.5, self._housekeeping)
         if isinstance(self._control, Paced):
             self.create_timer(1.0 / self._config.control_rate, self._control.tick)
@@ -112,6 +124,7 @@ class PolicyNode(PorlNode):
         """No further command, once the robot is told to stand."""
         if self._control and self._control.active:
             self._control.pause()
+            self._operator.active = False
             self._rest("inactive")
 
     def teardown(self) -> None:
@@ -122,6 +135,7 @@ class PolicyNode(PorlNode):
         if self._writer:
             self._writer.close()
         self._writer = self._interaction = self._learner = self._control = None
+        self._operator.parts = None
         self._rest("unconfigured")
 
     def destroy_node(self) -> None:
@@ -147,7 +161,9 @@ class PolicyNode(PorlNode):
         control, past = self._control, read_store(Path(self.value("store")))
         self._learner = control.learner = LearnerLink(self, runtime, lockstep, control.try_to_act)
         control.steps_before = sum(len(chunk.rows) for chunk in past)
-        self._parts.episodes.no_regret = NoRegret(self, runtime, self._learner, past)
+        self._parts.episodes.no_regret = NoRegret(
+            self, runtime, self._learner, past, self._config.episode.horizon
+        )
 
     # Stop; called in its thread
 

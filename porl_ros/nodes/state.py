@@ -16,6 +16,7 @@ class State(StrEnum):
 
     WAITING = "waiting"  # nothing is sent; the reason says for what
     ACTING = "acting"
+    HUMAN = "human"  # a person acts; the reason is empty, or `between` two episodes
     RAMPING = "ramping"  # coming to rest
     HOLDING = "holding"  # at rest, until the reason is gone
     STOPPED = "stopped"  # at rest, until an operator resets the stop

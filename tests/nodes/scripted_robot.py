@@ -29,6 +29,7 @@ TICK = 20_000_000  # ns between two messages of a sensor
 KINDS = {
     str: (ParameterType.PARAMETER_STRING, "string_value"),
     float: (ParameterType.PARAMETER_DOUBLE, "double_value"),
+    int: (ParameterType.PARAMETER_INTEGER, "integer_value"),
 }
 
 
@@ -147,14 +148,14 @@ class ScriptedRobot:
 
     # What an operator does
 
-    def configure(self, **parameters: str | float) -> None:
+    def configure(self, **parameters: str | float | int) -> None:
         """Take the node down, change parameters, and bring it up again."""
         if self.operator.state("policy") == 3:
             self.operator.change("policy", DEACTIVATE, CLEANUP)
         self.set(**parameters)
         assert self.operator.change("policy", CONFIGURE, ACTIVATE) == [True, True]
 
-    def set(self, **parameters: str | float) -> None:
+    def set(self, **parameters: str | float | int) -> None:
         made = []
         for name, value in parameters.items():
             kind, field = KINDS[type(value)]

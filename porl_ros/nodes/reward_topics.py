@@ -1,0 +1,25 @@
+"""Rewards and ends of episodes from topics, where the robot config says so."""
+
+from std_msgs.msg import Bool, Float64
+
+from porl_ros.nodes import messages
+from porl_ros.nodes.base import PorlNode
+from porl_ros.nodes.judges import ByTopic
+from porl_ros.robot.config_reward import TopicReward
+
+
+def listen_for_rewards(node: PorlNode, config: TopicReward, judge: ByTopic) -> None:
+    """Tell the judge what comes; executor's thread."""
+
+    def on_done(message: Bool) -> None:
+        if message.data:  # a false one says nothing
+            judge.say_done()
+
+    def on_reward(message: Float64) -> None:
+        if refusal := judge.say_reward(message.data):
+            node.get_logger().error(f"{refusal}; ignored", throttle_duration_sec=5.0)
+
+    quality = messages.qos(reliable=False, depth=100)  # hears every publisher
+    node.create_subscription(Bool, config.done, on_done, quality)
+    if config.reward:
+        node.create_subscription(Float64, config.reward, on_reward, quality)
