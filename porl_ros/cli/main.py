@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from porl_ros import __version__
-from porl_ros.cli import replay
+from porl_ros.cli import classifier, policy, replay
 from porl_ros.errors import PorlError
 
 app = typer.Typer(
@@ -24,6 +24,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(replay.app, name="replay")
+app.add_typer(policy.app, name="policy")
+app.add_typer(classifier.app, name="classifier")
 errors = Console(stderr=True)
 
 

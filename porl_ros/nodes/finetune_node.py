@@ -1,28 +1,32 @@
 """Fine-tunes the policy in a process of its own: reads the store, trains, writes bundles.
 
 Training runs in a thread beside the executor. The executor's thread publishes what that thread
-leaves behind: stage, metrics, the newest bundle, and in lock-step the grant.
+leaves behind: stage, metrics, the newest bundle, and in lock-step the grant. What is started again
+goes on from the last checkpoint (docs/recovery.md).
 """
 
 import json
 import time
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
 from std_msgs.msg import Float64, Int64MultiArray, String
-from std_srvs.srv import SetBool
+from std_srvs.srv import Trigger
 
-from porl_ros.errors import PorlError
+from porl_ros.errors import ConfigError, PorlError
+from porl_ros.learning.checkpoints import Checkpoints
 from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.finetuning import FineTuning, Grant
 from porl_ros.learning.metrics import MetricsLog
 from porl_ros.learning.trainer import Progress, Stage
 from porl_ros.nodes import messages
-from porl_ros.nodes.base import PorlNode, run
+from porl_ros.nodes.base import PorlNode, run, steady_seconds
 from porl_ros.policy.saturation import saturation_warning
 from porl_ros.robot.loading import load_robot
 
 IDLE = 0.002  # seconds between two looks at a store in which nothing is new
+NEWS = 2.0  # seconds without any after which it says what it waits for
 HEARTBEAT = 0.5  # seconds; a policy node gives a silent learner up after ten of them
 
 
@@ -34,17 +38,22 @@ class FinetuneNode(PorlNode):
         self.parameter("robot_config", "ur5e_insert", "path or name of the robot config")
         self.parameter("bundle", "", "the policy to improve: a bundle")
         self.parameter("store", "", "replay store to learn from")
-        self.parameter("output", "", "folder for the new bundles and the logs")
+        self.parameter("output", "", "folder for the new bundles, checkpoints and the logs")
+        self.parameter(
+            "checkpoint_interval", 30.0, "seconds between checkpoints of the learner; 0: none"
+        )
         self.parameter(
             "learner_config", "", "YAML file with settings of the learner; empty: the defaults"
         )
         self.parameter(
             "demonstrations", "", "replay store of demonstrations for prior_share; empty: none"
         )
+        self.parameter("learn", True, "learn at once; else from the service learner/start on")
         self.parameter("mode", "lockstep", "lockstep (grants steps to the policy node) or paced")
         self.parameter("device", "auto", "where to train: auto, cpu or cuda")
         self.parameter("seed", 0, "seed of networks and sampling")
         self._thread: Thread | None = None
+        self._checkpoints: Checkpoints | None = None
         self._metrics_log: MetricsLog | None = None
 
     def setup(self) -> None:
@@ -62,6 +71,7 @@ class FinetuneNode(PorlNode):
             self._lockstep,
             self.value("demonstrations") or None,
         )
+        self._resume(output / "checkpoints")
         self._metrics_log = MetricsLog(output / "tensorboard")
         self._stopping, self._crash = Event(), None
         self._progress = self._tuning.progress  # replaced by the training thread
@@ -72,6 +82,7 @@ class FinetuneNode(PorlNode):
 
     def start(self) -> None:
         self._stopping.clear()
+        self._busy_at = steady_seconds()
         self._thread = Thread(target=self._train, name="training", daemon=True)
         self._thread.start()
         self.steady_timer(HEARTBEAT, self._heartbeat)
@@ -81,11 +92,32 @@ class FinetuneNode(PorlNode):
             self._stopping.set()
             self._thread.join(10.0)
             self._thread = None
+            if self._interval and not self._crash:
+                self._checkpoints.finish()
+                self._checkpoints.save(self._tuning.state_dict())
 
     def teardown(self) -> None:
+        if self._checkpoints:
+            self._checkpoints.close()
+            self._checkpoints = None
         if self._metrics_log:
             self._metrics_log.close()
             self._metrics_log = None
+
+    def _resume(self, folder: Path) -> None:
+        """Go on where an earlier process was, if this is the same run."""
+        self._interval = self.value("checkpoint_interval")
+        if self._interval < 0.0:
+            raise ConfigError(
+                f"parameter checkpoint_interval = {self._interval}: must be seconds, or 0 for none"
+            )
+        self._checkpoints = Checkpoints(folder, self._tuning.made_for)
+        if checkpoint := self._checkpoints.newest(self._tuning.state_dict()):
+            self._tuning.resume(checkpoint)
+            self.get_logger().info(
+                f"resumed at gradient step {self._tuning.progress.gradient_steps}, policy version "
+                f"{self._tuning.version}, from {checkpoint.path}"
+            )
 
     def _connect(self) -> None:
         self._bundle = self.create_publisher(String, "learner/bundle", messages.LATCHED_EVENTS)
@@ -97,12 +129,14 @@ class FinetuneNode(PorlNode):
             name: self.create_publisher(Float64, f"learner/metrics/{name}", messages.EVENTS)
             for name in _metrics(self._progress)
         }
-        self.create_service(SetBool, "learner/pause", self._on_pause)
-        self._pause_wanted = False
+        for verb, paused in (("start", False), ("pause", True), ("resume", False)):
+            self.create_service(Trigger, f"learner/{verb}", partial(self._on_verb, verb, paused))
+        self._pause_wanted = self._tuning.paused or not self.value("learn")
 
     # Training thread
 
     def _train(self) -> None:
+        saved_at = steady_seconds()
         try:
             while not self._stopping.is_set():
                 if self._tuning.paused != self._pause_wanted:
@@ -111,7 +145,13 @@ class FinetuneNode(PorlNode):
                 self._progress = self._tuning.progress
                 if self._tuning.grant != self._sent or self._tuning.latest != self._announced:
                     self.call_soon(self._publish_news)
-                if not busy:
+                now = steady_seconds()
+                if self._interval and now - saved_at >= self._interval:
+                    self._checkpoints.save(self._tuning.state_dict())
+                    saved_at = now
+                if busy:
+                    self._busy_at = now
+                else:
                     time.sleep(IDLE)
         except PorlError as error:
             self._crash = error
@@ -138,7 +178,9 @@ class FinetuneNode(PorlNode):
         self._publish_news()
         progress = self._progress
         metrics = _metrics(progress)
-        self._status.publish(String(data=json.dumps(_status(progress, metrics, self._tuning))))
+        waiting = self._waiting_for()
+        status = _status(progress, metrics, self._tuning) | {"waiting_for": waiting}
+        self._status.publish(String(data=json.dumps(status)))
         for name, value in metrics.items():
             self._metrics[name].publish(Float64(data=value))
         self._metrics_log.write(progress.env_steps, metrics)
@@ -147,13 +189,22 @@ class FinetuneNode(PorlNode):
             self._shown = progress
         if warning := saturation_warning(self._tuning.saturation, "the pre-sample stage"):
             self.get_logger().warning(warning, once=True)
-        if waiting := self._tuning.waiting_for:
+        if waiting:
             self.get_logger().info(f"waiting for {waiting}", throttle_duration_sec=5.0)
 
-    def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        """True: stop learning, the robot goes on. False: go on learning."""
-        self._pause_wanted = request.data
-        response.success, response.message = True, "pausing" if request.data else "resuming"
+    def _waiting_for(self) -> str:
+        """What has not come for a while; empty as long as something comes."""
+        quiet = steady_seconds() - self._busy_at >= NEWS
+        return self._tuning.waiting_for if quiet else ""
+
+    def _on_verb(
+        self, verb: str, paused: bool, _: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        """An operator has it learn, or not; the robot goes on."""
+        already, self._pause_wanted = self._pause_wanted == paused, paused
+        text = "learning is paused" if paused else "learning goes on"
+        response.success, response.message = True, f"{text}{', as before' if already else ''}"
+        self.get_logger().warning(f"operator, {verb}: {response.message}")
         return response
 
 
@@ -164,7 +215,6 @@ def _status(progress: Progress, metrics: dict[str, float], tuning: FineTuning) -
         "stage": stage,
         "done": progress.done,
         "total": progress.total,
-        "waiting_for": tuning.waiting_for,
         "finished": progress.stage is Stage.FINISHED,
         "forgiven_updates": tuning.forgiven,
         **numbers,

@@ -1,8 +1,9 @@
 """A system that runs: real processes, a real graph, and what they leave behind."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +31,7 @@ class System(NamedTuple):
     folder: Path
     nodes: NodeProcesses
     monitor: Monitor
+    specs: Mapping[str, NodeSpec] = MappingProxyType({})  # by name
 
     def wait_for(self, condition: Callable[[], bool], seconds: float = START) -> None:
         """Fail when the condition does not come about, or a node dies meanwhile."""
@@ -45,12 +47,13 @@ class System(NamedTuple):
 
 @contextmanager
 def running(
-    folder: Path, bundle: Path, settings: dict | None = None, extra: dict | None = None, **arguments
-) -> Iterator[System]:
+    folder: Path, bundle: Path, settings: dict | None = None, extra: dict | None = None,
+    finetune: dict | None = None, **arguments,
+) -> Iterator[System]:  # fmt: skip
     """Bring up what a user would, in `folder`.
 
-    `settings` are the learner's, `extra` are parameters of the policy node, `arguments` those of
-    the bring-up.
+    `settings` are the learner's, `extra` are parameters of the policy node, `finetune` those of the
+    fine-tuning node, `arguments` those of the bring-up.
     """
     folder.mkdir(parents=True, exist_ok=True)
     learner_config = folder / "learner.yaml"
@@ -62,13 +65,13 @@ def running(
         learner_config=str(learner_config),
         **arguments,
     )
-    specs = [_with(spec, extra or {}) for spec in bringup.nodes()]
+    own = {"policy": extra or {}, "finetune": finetune or {}}
+    specs = [_with(spec, own.get(spec.name, {})) for spec in bringup.nodes()]
     with NodeProcesses(specs, folder / "nodes") as nodes, Monitor() as monitor:
-        yield System(folder, nodes, monitor)
+        yield System(folder, nodes, monitor, {spec.name: spec for spec in specs})
 
 
-def _with(spec: NodeSpec, extra: dict) -> NodeSpec:
-    own = extra if spec.name == "policy" else {}
+def _with(spec: NodeSpec, own: dict) -> NodeSpec:
     return spec._replace(parameters=spec.parameters | own)
 
 
