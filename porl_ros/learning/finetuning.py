@@ -5,10 +5,9 @@ Knows no ROS. The fine-tuning node drives one of these in its training thread.
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
-from zlib import crc32
 
 import numpy as np
 import torch
@@ -18,13 +17,13 @@ from porl_ros.learning.books import State
 from porl_ros.learning.checkpoint import Checkpoint, CheckpointMismatch
 from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.publishing import Publisher
+from porl_ros.learning.store_tail import StoreTail
 from porl_ros.learning.trainer import Progress, Stage, Trainer
 from porl_ros.policy.bundle import PolicyBundle, load_bundle
 from porl_ros.policy.runtime import resolve_device
 from porl_ros.policy.saturation import saturation
-from porl_ros.replay.errors import RowsGone
-from porl_ros.replay.memory.replay_memory import Episode, Replay
-from porl_ros.replay.reading.reader import Chunk, ReplayReader, read_store
+from porl_ros.replay.memory.replay_memory import Episode
+from porl_ros.replay.reading.reader import Chunk, read_store
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.observation import action_names
 
@@ -71,20 +70,18 @@ class FineTuning:
         self.base: PolicyBundle = load_bundle(base, robot)
         self.config, self.lockstep = config, lockstep
         self._paused = False
-        self._robot, self._store, self._seed = robot, Path(store), seed
+        self._robot, self._seed = robot, seed
         device = resolve_device(device)
         self.trainer = Trainer(self.base.actor, config, seed, device, robot.return_range)
         if demonstrations:
             self._learn_from(Path(demonstrations))
-        self._reader: ReplayReader | None = None
+        self._store = StoreTail(Path(store), robot)
         self._queue: deque[Chunk] = deque()
         self._publisher = Publisher(Path(bundles), robot, self.base, config.exploration_std)
         self._published_at = self._published_updates = 0
         self.grant = self._next_grant()
         self.forgiven = self.returns = 0
         self._acted: dict[str, int] = {}  # by run: the version that acted last
-        self._last_rows: dict[str, tuple[int, int]] = {}  # by run: number and checksum
-        self._coming_back: dict[str, Any] | None = None  # books of a memory whose rows are to come
         self._seen: list[np.ndarray] = []  # observations of the pre-sample stage
         self.saturation: dict[str, float] = {}  # of the base there, once the stage is over
         self.on_episode: Callable[[Episode], None] = lambda episode: None
@@ -121,15 +118,12 @@ class FineTuning:
     def waiting_for(self) -> str:
         """What is missing before more can be done, for people; empty when nothing is."""
         steps, config = self.trainer.env_steps, self.config
-        if self._reader is None:
-            rows = (
-                "" if self._coming_back is None else f" with the {steps} transitions learned from"
-            )
-            return f"the replay store {self._store}{rows}"
+        if self._store.waiting_for:
+            return self._store.waiting_for
         if self.trainer.owed or self._queue or self.trainer.stage is Stage.FINISHED:
             return ""
         total = config.presample_steps if steps < config.presample_steps else config.total_steps
-        return f"the store {self._store}: {steps} of {total} transitions"
+        return f"the store {self._store.path}: {steps} of {total} transitions"
 
     @property
     def progress(self) -> Progress:
@@ -139,12 +133,13 @@ class FineTuning:
     def advance(self) -> bool:
         """One round of work; False when there was nothing to do.
 
-        Raises ContractMismatch when the store belongs to another contract.
+        Raises ContractMismatch when the store belongs to another contract, CheckpointMismatch when
+        it is not the one that a checkpoint was made with.
         """
-        if not self._open_store():
+        if not self._store.open():
             return False
         if len(self._queue) < ROWS_AT_ONCE:
-            chunks = self._reader.poll(ROWS_AT_ONCE)
+            chunks = self._store.poll(ROWS_AT_ONCE)
             self._queue.extend(one for chunk in chunks for one in _single_rows(chunk))
         if not self._paused and self.trainer.work(UPDATES_AT_ONCE):
             return True
@@ -168,6 +163,7 @@ class FineTuning:
             "learner": self.config.model_dump(mode="json"),
             "seed": self._seed,
             "device": self.trainer.porl.device,
+            "return_range": list(self._robot.return_range),
         }
 
     def state_dict(self) -> State:
@@ -184,7 +180,7 @@ class FineTuning:
             "forgiven": self.forgiven,
             "returns": self.returns,
             "acted": dict(self._acted),
-            "last_rows": dict(self._last_rows),
+            "last_rows": dict(self._store.last_rows),
             "saturation": self.saturation,
         }
         return State(state.tensors, state.books | {"run": books})
@@ -203,13 +199,13 @@ class FineTuning:
                 f"{checkpoint.path}: the demonstrations are not those it was made with ({error}); "
                 "give it those, or name another output folder"
             ) from None
-        self._coming_back, self._resumed_from = state.books["memory"], checkpoint.path
+        self._store.resume(checkpoint, self.trainer.memory)
         self._publisher.resume(books["version"])
         self._published_at = books["published_at"]
         self._published_updates = books["published_updates"]
         self._paused, self.forgiven = books["paused"], books["forgiven"]
         self.returns, self.saturation = books["returns"], books["saturation"]
-        self._acted, self._last_rows = dict(books["acted"]), dict(books["last_rows"])
+        self._acted = dict(books["acted"])
         seen = state.tensors["data"]["seen"].numpy()
         self._seen = [seen] if len(seen) else []
         until, _, since = books["grant"]  # the version may be one that was published afterwards
@@ -223,9 +219,7 @@ class FineTuning:
             names = action_names(self._robot)
             self.saturation = dict(zip(names, map(float, shares), strict=True))
             self._seen.clear()
-        if len(chunk.rows):
-            last = chunk.first_row + len(chunk.rows) - 1, crc32(chunk.rows[-1:].tobytes())
-            self._last_rows[chunk.run] = last
+        self._store.fed(chunk)
         self._notice_return(chunk)
         for episode in self.trainer.feed(chunk, learn=not self._paused):
             self.on_episode(episode)
@@ -242,42 +236,6 @@ class FineTuning:
             self.trainer.go_back(self._publisher.actor_of(int(versions[falls[-1]])))
             self._published_updates = self.trainer.porl.actor_updates
         self._acted[chunk.run] = int(versions[-1])
-
-    def _open_store(self) -> bool:
-        if self._reader is None and (self._store / "zarr.json").exists():
-            cursor = self._coming_back and self._coming_back["cursor"]
-            contract = self._robot.contract_hash, self._robot.contract
-            reader = ReplayReader(self._store, *contract, cursor=cursor)
-            if self._coming_back:
-                self._bring_back(reader)
-            self._reader = reader
-        return self._reader is not None
-
-    def _bring_back(self, reader: ReplayReader) -> None:
-        """Feed the memory the rows that it held, from the store."""
-        try:
-            self.trainer.memory.load_state_dict(self._coming_back, self._same_rows(reader.replay))
-        except (RowsGone, ValueError) as error:
-            reader.close()
-            raise CheckpointMismatch(
-                f"{self._resumed_from}: the store {self._store} does not hold the rows it was made "
-                f"with ({error}); name the store that does, or another output folder"
-            ) from None
-        self._coming_back = None
-
-    def _same_rows(self, replay: Replay) -> Replay:
-        """`replay`, looking whether the last row of each run is the one that was fed."""
-
-        def checked(run: str, *stretch: int) -> Iterable[Chunk]:
-            number, checksum = self._last_rows.get(run, (-1, 0))
-            for chunk in replay(run, *stretch):
-                if chunk.first_row <= number < chunk.first_row + len(chunk.rows):
-                    row = chunk.rows[number - chunk.first_row :][:1]
-                    if crc32(row.tobytes()) != checksum:
-                        raise RowsGone(f"run: {run}: row {number} is another one now")
-                yield chunk
-
-        return checked
 
     def _publish_if_due(self) -> None:
         trainer = self.trainer
