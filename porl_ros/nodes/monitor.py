@@ -8,7 +8,7 @@ from typing import Self
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from std_msgs.msg import Float64, Int64, String
-from std_srvs.srv import SetBool
+from std_srvs.srv import Trigger
 
 from porl_ros.nodes import messages
 
@@ -26,7 +26,8 @@ class Monitor:
         self.policy_steps = 0
         self.policy_version: int | None = None
         self.success_rate = float("nan")
-        self._pause = self.node.create_client(SetBool, "learner/pause")
+        verbs = "pause", "resume"
+        self._verbs = {v: self.node.create_client(Trigger, f"learner/{v}") for v in verbs}
         listen = self.node.create_subscription
         listen(String, "learner/status", self._on_status, messages.LATCHED)
         listen(Int64, "policy/steps", self._on_steps, messages.LATCHED)
@@ -45,9 +46,10 @@ class Monitor:
 
     def pause_learner(self, paused: bool, timeout: float = 10.0) -> bool:
         """Have learning stopped or resumed; False when nobody answered in `timeout` seconds."""
-        if not self._pause.wait_for_service(timeout):
+        client = self._verbs["pause" if paused else "resume"]
+        if not client.wait_for_service(timeout):
             return False
-        future = self._pause.call_async(SetBool.Request(data=paused))
+        future = client.call_async(Trigger.Request())
         return self.wait_for(future.done, timeout)
 
     def wait_for(self, condition: Callable[[], bool], timeout: float, check=lambda: None) -> bool:

@@ -3,16 +3,17 @@
 import pytest
 from by_hand import ACTIVATE, DEACTIVATE, Operator
 from running import System, read_rows, running
-from std_srvs.srv import SetBool
+from std_srvs.srv import Trigger
 
 pytestmark = pytest.mark.slow
 
 LONG = {"presample_steps": 100, "total_steps": 1_000_000, "publish_every": 25}
 
 
-def call_pause(operator: Operator, paused: bool) -> None:
-    answer = operator.call(SetBool, "learner/pause", SetBool.Request(data=paused))
-    assert answer.success, answer.message
+def call(operator: Operator, verb: str, said: str) -> None:
+    answer = operator.call(Trigger, f"learner/{verb}", Trigger.Request())
+    assert answer.success
+    assert answer.message == said
 
 
 def steps_go_on(system: System, by: int) -> None:
@@ -21,11 +22,15 @@ def steps_go_on(system: System, by: int) -> None:
 
 
 def test_a_learner_that_is_paused_or_killed_leaves_the_robot_at_work(tmp_path, base):
-    with running(tmp_path, base, LONG) as system:
+    with running(tmp_path, base, LONG, finetune={"learn": False}) as system:
         monitor, operator = system.monitor, Operator(system)
+        system.wait_for(lambda: monitor.learner.get("stage") == "paused" and monitor.policy_steps)
+        assert monitor.learner["gradient_steps"] == 0
+        call(operator, "start", "learning goes on")
         system.wait_for(lambda: (monitor.policy_version or 0) >= 2)
 
-        call_pause(operator, True)
+        call(operator, "pause", "learning is paused")
+        call(operator, "pause", "learning is paused, as before")
         system.wait_for(lambda: monitor.learner["stage"] == "paused")
         before, version = monitor.learner["gradient_steps"], monitor.policy_version
         steps_go_on(system, by=300)  # six times what it could have been granted
@@ -33,7 +38,7 @@ def test_a_learner_that_is_paused_or_killed_leaves_the_robot_at_work(tmp_path, b
         assert monitor.learner["gradient_steps"] == before
         assert monitor.policy_version <= version + 1  # one may have been on its way
 
-        call_pause(operator, False)
+        call(operator, "resume", "learning goes on")
         system.wait_for(lambda: monitor.learner["gradient_steps"] > before)
         assert 3.5 < monitor.learner["utd"] <= 4.0  # what the last row earned may be due still
         system.wait_for(lambda: monitor.policy_version > version + 1)

@@ -236,7 +236,7 @@ def test_in_lock_step_simulated_time_waits_for_the_person(tmp_path, config, base
             messages.qos(reliable=True, depth=1000),
         )  # fmt: skip
         person = Teleoperation(node, system.wait_for)
-        system.wait_for(lambda: len(set(commands)) > 20)
+        system.wait_for(lambda: states and len(set(commands)) > 20)
 
         def taken_over() -> bool:
             person.twist(0.0, 0.0, 0.02)
