@@ -7,10 +7,10 @@ import re
 
 import numpy as np
 import pytest
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, TwistStamped
 from running import running
 from scripted_robot import ScriptedRobot, scripted_robot
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import JointState, Joy
 from std_msgs.msg import Bool, Int64MultiArray, String
 
 from porl_ros.nodes import messages
@@ -71,6 +71,24 @@ class Fuzz:
         p.x, p.y, p.z, q.x, q.y, q.z, q.w = (float(self.pick(NUMBERS)) for _ in range(7))
         return message
 
+    def twist(self) -> TwistStamped:
+        message = TwistStamped()
+        self.stamp(message.header)
+        v, w = message.twist.linear, message.twist.angular
+        v.x, v.y, v.z, w.x, w.y, w.z = (float(self.pick([*NUMBERS, 0.02])) for _ in range(6))
+        return message
+
+    def wanted(self) -> JointState:
+        message = self.joints()
+        if len(message.name) == len(self._robot.commands[-1][1]) and self.pick([True, False]):
+            message.position = list(self._robot.commands[-1][1])
+        return message
+
+    def joystick(self) -> Joy:
+        size = self.pick([0, 1, 2, 50])
+        buttons = [int(self.pick([0, 1, 1, -1, 2**31 - 1])) for _ in range(size)]
+        return Joy(axes=[float(self.pick([np.nan, np.inf, 0.5]))] * 4, buttons=buttons)
+
     def bundle(self) -> String:
         return String(data=self.pick([*BUNDLES, *TEXTS]))
 
@@ -106,6 +124,38 @@ def test_broken_messages_of_the_sensors_of_a_robot(tmp_path, config, base):
         assert re.search(
             r"\[ERROR\].*joint_states: ", log
         )  # one in five seconds says what is wrong
+        assert robot.system.nodes.stop() == {"policy": 0}
+    assert "Traceback" not in robot.system.nodes.log_path("policy").read_text()
+    assert_within_limits(config, [command for _, command in robot.commands])
+
+
+def test_broken_messages_of_a_person(tmp_path, config, base):
+    """Twists, joints and a joystick, all at once, while the button is held now and then."""
+    with scripted_robot(tmp_path, config, base, deadman_button=1) as robot:
+        fuzz = Fuzz(robot)
+        robot.configure()
+        kinds = [
+            (TwistStamped, "teleop/twist", fuzz.twist),
+            (JointState, "teleop/joints", fuzz.wanted),
+            (Joy, "teleop/joy", fuzz.joystick),
+        ]
+        topics = [
+            (robot.node.create_publisher(kind, topic, messages.EVENTS), broken)
+            for kind, topic, broken in kinds
+        ]
+        for topic, _ in topics:
+            robot.until(lambda topic=topic: topic.get_subscription_count() > 0, "is heard")
+        robot.act()
+        for _ in range(MESSAGES):
+            for topic, broken in topics:
+                topic.publish(broken())
+            robot.sync()
+            robot.pass_time(20_000_000)
+        robot.act(20)
+        assert sum(state["state"] == "human" for state in robot.states) > 10
+        log = robot.system.nodes.log_path("policy").read_text()
+        for refused in ("teleop/twist: ", "teleop/joints: ", "teleop/joy: "):
+            assert re.search(rf"\[ERROR\].*{refused}", log)
         assert robot.system.nodes.stop() == {"policy": 0}
     assert "Traceback" not in robot.system.nodes.log_path("policy").read_text()
     assert_within_limits(config, [command for _, command in robot.commands])
