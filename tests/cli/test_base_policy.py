@@ -80,6 +80,7 @@ def test_a_damaged_bundle_is_not_evaluated(porl, tmp_path, base, file):
     damaged = shutil.copytree(base, tmp_path / "damaged") / file
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
+    damaged.chmod(0o644)
     damaged.write_bytes(content)
     assert str(damaged) in porl.fails("evaluate", damaged.parent)
 

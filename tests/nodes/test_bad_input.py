@@ -96,6 +96,7 @@ def test_a_bundle_with_a_flipped_byte(tmp_path, copy):
     weights = copy / "weights.safetensors"
     damaged = bytearray(weights.read_bytes())
     damaged[-100] ^= 1
+    weights.chmod(0o644)
     weights.write_bytes(damaged)
     before = contents(tmp_path)
     said = refusals(*READERS, bundle=copy, store=tmp_path / "store", output=tmp_path / "output")

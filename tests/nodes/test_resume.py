@@ -1,6 +1,10 @@
-"""A learner that is killed and started again goes on, and the robot never stops for it."""
+"""A learner that is killed and started again goes on, and the robot never stops for it.
+
+PORL_LEARNER_KILLS=30 pytest tests/nodes/test_resume.py     # the long form
+"""
 
 import os
+import random
 import re
 from pathlib import Path
 
@@ -30,9 +34,10 @@ def steps_go_on(system: System, by: int) -> None:
     system.wait_for(lambda: system.monitor.policy_steps >= goal)
 
 
-def kill_and_restart(system: System) -> None:
-    """At whatever moment this comes."""
+def kill_and_restart(system: System, moment: float) -> None:
+    """Wait for a moment of so many seconds, whatever it is doing then."""
     monitor, log = system.monitor, system.nodes.log_path("finetune")
+    monitor.spin(moment)
     system.nodes.kill("finetune")
     said, (_, updates) = len(log.read_text()), checkpoints(system.folder)[-1]
     monitor.spin(0.3)  # what it had sent still arrives
@@ -55,8 +60,9 @@ def test_killed_and_started_again(tmp_path, base, mode):
     arguments = {"mode": mode, "real_time_factor": 10.0 if mode == "paced" else 1.0}
     with running(tmp_path, base, LONG, finetune=OFTEN, **arguments) as system:
         system.wait_for(lambda: (system.monitor.policy_version or 0) >= 2)
+        rng = random.Random(KILLS)
         for _ in range(KILLS):
-            kill_and_restart(system)
+            kill_and_restart(system, rng.uniform(0.0, 1.0))
         assert set(system.nodes.stop().values()) == {0}
     assert (np.diff(read_rows(tmp_path / "store")["policy_version"]) >= 0).all()
     assert "Traceback" not in system.nodes.log_path("finetune").read_text()

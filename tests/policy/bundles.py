@@ -30,6 +30,12 @@ def make_bundle(path: Path, config: RobotConfig, actor: Actor | None = None, **f
     return save_bundle(path, actor or make_actor(), config.contract, made_by="a test", **fields)
 
 
+def unlock(path: Path) -> None:
+    """Let its files be changed, which else may only be read."""
+    for file in path.iterdir():
+        file.chmod(0o644)
+
+
 def edit_manifest(path: Path, **changes: object) -> None:
     """Change values of the manifest without telling anybody."""
     manifest = json.loads((path / MANIFEST).read_text())

@@ -1,6 +1,8 @@
 """Bundles come back as they were written, are never overwritten, and refuse other contracts."""
 
 import json
+import os
+import stat
 
 import pytest
 import torch
@@ -37,6 +39,26 @@ def test_a_folder_holds_two_files_and_no_rest(tmp_path, config):
     assert {p.name for p in (tmp_path / "deep").iterdir()} == {"a"}
     assert {p.name for p in (tmp_path / "deep" / "a").iterdir()} == {MANIFEST, WEIGHTS}
     json.loads((tmp_path / "deep" / "a" / MANIFEST).read_text())
+
+
+@pytest.mark.parametrize(
+    ("umask", "files", "folder"), [(0o022, 0o444, 0o755), (0o027, 0o440, 0o750)]
+)
+def test_files_may_only_be_read_by_whom_the_umask_says(tmp_path, config, umask, files, folder):
+    before = os.umask(umask)
+    try:
+        make_bundle(tmp_path / "a", config)
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(p.stat().st_mode) for p in (tmp_path / "a").iterdir()} == {files}
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == folder
+
+
+def test_a_disk_that_takes_nothing_leaves_nothing(tmp_path, config):
+    (tmp_path / "a").write_text("no folder")
+    with pytest.raises(OSError, match="Not a directory|File exists"):
+        make_bundle(tmp_path / "a" / "b", config)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_nothing_is_overwritten(tmp_path, config):

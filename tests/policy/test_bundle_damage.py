@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 import torch
-from bundles import edit_manifest, edit_weights, make_bundle, put_weights
+from bundles import edit_manifest, edit_weights, make_bundle, put_weights, unlock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save as save_tensors
@@ -18,6 +18,7 @@ from porl_ros.policy.bundle import MANIFEST, MAX_FILE_BYTES, WEIGHTS, BundleErro
 @pytest.fixture
 def path(tmp_path, config):
     make_bundle(tmp_path / "a", config)
+    unlock(tmp_path / "a")
     return tmp_path / "a"
 
 

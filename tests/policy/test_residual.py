@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from bundles import SIZES, edit_weights, make_actor
+from bundles import SIZES, edit_weights, make_actor, unlock
 
 from porl_ros.policy.bundle import MANIFEST, BundleError, load_bundle, save_bundle
 from porl_ros.policy.network import Actor
@@ -72,6 +72,7 @@ def test_a_bundle_with_another_scale_is_refused(tmp_path, config, scale):
     actor = ResidualActor(make_actor(), 0.3, (8,))
     fields = {"made_by": "a test", "version": 3, "exploration_std": 0.0}
     save_bundle(tmp_path / "b", actor, config.contract, **fields)
+    unlock(tmp_path / "b")
     manifest = json.loads((tmp_path / "b" / MANIFEST).read_text())
     manifest["residual"]["scale"] = scale
     (tmp_path / "b" / MANIFEST).write_text(json.dumps(manifest))
