@@ -82,7 +82,8 @@ for room in {rooms}:
     package = importlib.import_module(f"porl_ros.{{room}}")
     for module in pkgutil.walk_packages(package.__path__, f"porl_ros.{{room}}."):
         importlib.import_module(module.name)
-        print(module.name)
+        if not module.ispkg:
+            print(module.name)
 assert "rclpy" not in sys.modules
 """
 

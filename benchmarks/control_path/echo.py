@@ -31,8 +31,9 @@ def main() -> None:
     node.create_subscription(PoseStamped, "socket_pose", answer, quality)
     executor = EventsExecutor()
     executor.add_node(node)
-    with contextlib.suppress(ExternalShutdownException):
-        executor.spin()
+    with contextlib.suppress(ExternalShutdownException):  # SIGTERM
+        while rclpy.ok():
+            executor.spin_once(timeout_sec=0.1)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,9 @@ class IdealRobot:
         )
         self.node.create_service(Trigger, "reset", self._on_reset)
         self.node.create_service(SetParameters, "simulation/set_parameters", _accept)
-        self._samples = dict(SimulatedRobot(config).samples())
+        simulated = SimulatedRobot(config)
+        simulated.reset(0)
+        self._samples = dict(simulated.samples())
         self._sent: dict[int, float] = {}  # stamp -> when the last message of the step left, s
         self._lockstep, self.stamp = lockstep, 1_000_000_000
         self.latencies: list[float] = []  # s, of steps that were answered
@@ -68,6 +70,7 @@ class IdealRobot:
     def run(self, seconds: float) -> None:
         """Say what is measured, once a control period; forgets what came before."""
         self.latencies, self.heard_at, self._resets_at = [], [], []
+        self._sent.clear()
         begin, step = time.perf_counter(), 0
         while (due := begin + step * self._period) < begin + seconds:
             self._spin_until(due)
@@ -90,7 +93,7 @@ class IdealRobot:
 
     def _on_command(self, message) -> None:
         now = time.perf_counter()
-        stamp, command = messages.from_command(self._config, message)
+        command, stamp = messages.from_command(self._config, message)
         self.heard_at.append(now)
         if stamp in self._sent:
             self.latencies.append(now - self._sent.pop(stamp))

@@ -11,7 +11,7 @@ import yaml
 
 from porl_ros.nodes.bringup import NodeSpec
 from porl_ros.nodes.monitor import Monitor
-from porl_ros.nodes.processes import NodeProcesses
+from porl_ros.nodes.processes import NodeProcesses, die_with_parent
 from porl_ros.paths import resolve_robot_config
 from porl_ros.policy.bundle import save_bundle
 from porl_ros.policy.network import Actor
@@ -22,7 +22,7 @@ from porl_ros.simulation.env import RobotEnv
 ROBOT = "ur5e_insert"
 # As much training as a core can do: it never runs out of rows.
 LEARNER = {
-    "presample_steps": 500, "warmup_mc_updates": 250, "warmup_td_updates": 250,
+    "presample_steps": 1000, "warmup_mc_updates": 250, "warmup_td_updates": 250,
     "total_steps": 100_000_000, "utd": 64,
 }  # fmt: skip
 
@@ -90,7 +90,8 @@ class Learner:
 def echo() -> Iterator[None]:
     """The bare echo, in the namespace `echo`."""
     command = [sys.executable, "-m", "benchmarks.control_path.echo"]
-    child = subprocess.Popen([*command, "--ros-args", "-r", "__ns:=/echo"])
+    command += ["--ros-args", "-r", "__ns:=/echo"]
+    child = subprocess.Popen(command, preexec_fn=die_with_parent)
     try:
         yield
     finally:

@@ -15,12 +15,11 @@ from benchmarks.machine import RESULTS, machine
 
 FOLDER = RESULTS / "finetuning"
 ROOT = Path(__file__).resolve().parents[2]
-MEMORY = ("memory", "batch", "feeding", "held_out", "ring", "sampling")
 # What the numbers come from. Where a setting did not change but this did, a run is still used, and
 # said to be made by other code.
 CODE = (
     "porl_ros/learning", "porl_ros/policy/network.py", "porl_ros/policy/residual.py",
-    *(f"porl_ros/replay/{part}.py" for part in MEMORY),
+    "porl_ros/replay/memory",
     *(f"benchmarks/finetuning/{part}.py" for part in ("loop", "porl_agent", "sac", "rivals")),
 )  # fmt: skip
 

@@ -156,11 +156,14 @@ class FineTuning:
 
     @property
     def made_for(self) -> dict[str, Any]:
-        """What a checkpoint must have been made for to be one of this run. JSON-able."""
+        """What a checkpoint must have been made for to be one of this run. JSON-able.
+
+        How long the run is to be is no part of that: one that is finished may go on.
+        """
         return {
             "contract": self._robot.contract,
             "base_policy": self.base.manifest.weights_sha256,
-            "learner": self.config.model_dump(mode="json"),
+            "learner": self.config.model_dump(mode="json", exclude={"total_steps"}),
             "seed": self._seed,
             "device": self.trainer.porl.device,
             "return_range": list(self._robot.return_range),

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from zlib import crc32
 
+import numpy as np
+
 from porl_ros.learning.checkpoint import Checkpoint, CheckpointMismatch
 from porl_ros.replay.errors import RowsGone
 from porl_ros.replay.memory.replay_memory import Replay, ReplayMemory
@@ -55,7 +57,7 @@ class StoreTail:
         """Call for all that is learned from, so that a checkpoint knows it again."""
         if len(chunk.rows):
             last = chunk.first_row + len(chunk.rows) - 1
-            self.last_rows[chunk.run] = last, crc32(chunk.rows[-1:].tobytes())
+            self.last_rows[chunk.run] = last, _checksum(chunk.rows[-1:])
 
     def _bring_back(self, reader: ReplayReader, books: dict) -> None:
         """Feed the memory the rows that it held, in the order in which they came."""
@@ -77,8 +79,15 @@ class StoreTail:
             for chunk in replay(run, *stretch):
                 if chunk.first_row <= number < chunk.first_row + len(chunk.rows):
                     row = chunk.rows[number - chunk.first_row :][:1]
-                    if crc32(row.tobytes()) != checksum:
+                    if _checksum(row) != checksum:
                         raise RowsGone(f"run: {run}: row {number} is another one now")
                 yield chunk
 
         return checked
+
+
+def _checksum(row: np.ndarray) -> int:
+    """Of one row (1,). Whether it is truncated may be found out later: when its run ends there."""
+    row = row.copy()
+    row["truncated"] = 0
+    return crc32(row.tobytes())

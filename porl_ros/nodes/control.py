@@ -16,6 +16,7 @@ from porl_ros.nodes.person import Wish
 from porl_ros.nodes.state import State, StateTopic
 from porl_ros.nodes.stop import Stop
 from porl_ros.nodes.takeover import Takeover
+from porl_ros.nodes.throttle import Throttle
 from porl_ros.nodes.watchdog import Alarm, Watchdogs
 from porl_ros.nodes.watchdog_table import Reaction, Reason
 from porl_ros.replay import ReplayWriter
@@ -23,7 +24,8 @@ from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.controller import Act
 from porl_ros.robot.observation import Sample
 
-QUIET = 2.0  # seconds in which the log does not repeat itself
+QUIET = 2.0  # seconds in which an alarm is not told again
+DETAIL = 5.0  # the same, of what a message or an action was like
 
 
 class Parts(NamedTuple):
@@ -53,7 +55,7 @@ class Control:
         self._samples: dict[str, Sample] = {}
         self._acted = self._perceived = -1  # stamps of the samples last acted on, last seen
         self._note: Alarm | None = None  # of this step, which is taken all the same
-        self._logged: dict[Reason, float] = {}  # when, s of a clock that never jumps
+        self._alarms_told, self._details_told = Throttle(QUIET), Throttle(DETAIL)
         self._log = parts.node.get_logger()
         parts.takeover.now, parts.takeover.on_word = self._takeover_now, self._on_word
         parts.episodes.now, parts.episodes.on_begun = self._episode_now, self._on_begun
@@ -98,7 +100,8 @@ class Control:
         try:
             sample = messages.to_sample(source, message)
         except messages.MessageError as error:
-            self._log.error(str(error), throttle_duration_sec=5.0)
+            if self._details_told.due(source.name):
+                self._log.error(str(error))
             return
         self._take(source, sample)
 
@@ -210,9 +213,8 @@ class Control:
     def _send(self, act: Act) -> None:
         self._acted = self._perceived
         self._parts.commands.send(act.command, self._acted)
-        if act.interventions:
-            limits = ", ".join(act.interventions)
-            self._log.warning(f"safety filter: {limits}", throttle_duration_sec=5.0)
+        if act.interventions and self._details_told.due("safety filter"):
+            self._log.warning(f"safety filter: {', '.join(act.interventions)}")
 
     def _tell(self, state: State, alarm: Alarm | None) -> None:
         self._note = None
@@ -261,9 +263,7 @@ class Control:
 
     def _log_alarm(self, alarm: Alarm) -> None:
         """Each reason by itself: none may hide another."""
-        now = time.monotonic()
-        if now - self._logged.get(alarm.reason, -QUIET) >= QUIET:
-            self._logged[alarm.reason] = now
+        if self._alarms_told.due(alarm.reason):
             self._log.warning(f"{alarm.reason}: {alarm.text} -> {alarm.reaction}")
 
     def _end_episode(self) -> None:

@@ -6,6 +6,7 @@ goes on from the last checkpoint (docs/recovery.md).
 """
 
 import json
+import os
 import time
 from functools import partial
 from pathlib import Path
@@ -52,11 +53,13 @@ class FinetuneNode(PorlNode):
         self.parameter("mode", "lockstep", "lockstep (grants steps to the policy node) or paced")
         self.parameter("device", "auto", "where to train: auto, cpu or cuda")
         self.parameter("seed", 0, "seed of networks and sampling")
+        self.parameter("niceness", 10, "0 to 19: how far training stands back behind control")
         self._thread: Thread | None = None
         self._checkpoints: Checkpoints | None = None
         self._metrics_log: MetricsLog | None = None
 
     def setup(self) -> None:
+        _stand_back(self.value("niceness"))
         robot = load_robot(self.value("robot_config"))
         output = Path(self.required("output"))
         self._lockstep = self.choice("mode", ("lockstep", "paced")) == "lockstep"
@@ -206,6 +209,14 @@ class FinetuneNode(PorlNode):
         response.success, response.message = True, f"{text}{', as before' if already else ''}"
         self.get_logger().warning(f"operator, {verb}: {response.message}")
         return response
+
+
+def _stand_back(niceness: int) -> None:
+    """Let whoever else wants the processor have it first; threads started later inherit it."""
+    if not 0 <= niceness <= 19:
+        raise ConfigError(f"parameter niceness = {niceness}: must be 0 to 19")
+    if niceness > os.getpriority(os.PRIO_PROCESS, 0):  # to go back takes a privilege
+        os.setpriority(os.PRIO_PROCESS, 0, niceness)
 
 
 def _status(progress: Progress, metrics: dict[str, float], tuning: FineTuning) -> dict:

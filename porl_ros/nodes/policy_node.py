@@ -4,6 +4,8 @@ Control comes first: this process never trains, never writes to disk in the cont
 reads bundles in a thread of their own. The operator's stop has a thread of its own, too.
 """
 
+import gc
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +33,8 @@ from porl_ros.replay import ReplayWriter, read_store, robot_schema
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.controller import Controller
 from porl_ros.robot.loading import load_robot
+
+SWITCH = 0.0005  # s after which a thread that writes or loads gives way to the control thread
 
 
 class PolicyNode(PorlNode):
@@ -106,6 +110,8 @@ class PolicyNode(PorlNode):
         self._rest("inactive")
 
     def start(self) -> None:
+        gc.collect()
+        gc.freeze()  # a full collection, in the middle of a step, has little left to look at
         self._parts.watchdogs.restart()
         self._control.active = self._operator.active = True
         self.steady_timer(0.5, self._housekeeping)
@@ -210,6 +216,7 @@ def _open_writer(node: PorlNode, config: RobotConfig) -> ReplayWriter:
 
 def main(args: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
+    sys.setswitchinterval(SWITCH)
     return run(PolicyNode, args)
 
 

@@ -63,7 +63,7 @@ class NodeProcesses:
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
         self._children[spec.name] = child
         return child
@@ -123,5 +123,6 @@ def _wait(child: subprocess.Popen) -> int:
             continue  # a second Ctrl-C must not leave a process behind
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """For `preexec_fn`: SIGTERM when the parent ends, however it does."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

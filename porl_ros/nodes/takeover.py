@@ -15,6 +15,7 @@ from porl_ros.errors import ConfigError
 from porl_ros.nodes import messages
 from porl_ros.nodes.base import PorlNode
 from porl_ros.nodes.person import Person, Wish
+from porl_ros.nodes.throttle import Throttle
 from porl_ros.robot.config import RobotConfig
 
 # Heard from every publisher, reliable or not; a message that is lost is followed by another.
@@ -32,6 +33,7 @@ class Takeover:
         self._person = Person(config.command_joints, timeout, deadman=button >= 0)
         self._button, self._joints = button, config.command_joints
         self._log, self._timeout = node.get_logger(), timeout
+        self._refusals = Throttle(5.0)
         self._acting = False
         self.now: Callable[[], int] = lambda: 0
         self.on_word: Callable[[], None] = lambda: None
@@ -104,4 +106,5 @@ class Takeover:
         self.on_word()
 
     def _refuse(self, text: str) -> None:
-        self._log.error(f"{text}; ignored", throttle_duration_sec=5.0)
+        if self._refusals.due(text.partition(":")[0]):
+            self._log.error(f"{text}; ignored")
