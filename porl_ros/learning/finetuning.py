@@ -213,6 +213,8 @@ class FineTuning:
         self._seen = [seen] if len(seen) else []
         until, _, since = books["grant"]  # the version may be one that was published afterwards
         self.grant = Grant(until, self.version, since)
+        if until == self._published_at:  # that run was finished; this one may be longer
+            self.grant = self._next_grant()
 
     def _feed(self, chunk: Chunk) -> None:
         if self.trainer.env_steps < self.config.presample_steps:
