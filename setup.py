@@ -50,7 +50,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
-        (f"share/{NAME}/launch", glob("launch/*.launch.py")),
+        (f"share/{NAME}/launch", [*glob("launch/*.launch.py"), "launch/sros2_policy.xml"]),
         (f"share/{NAME}/robot_configs", glob("robot_configs/*.yaml")),
         (f"share/{NAME}/sim", glob("sim/*")),
     ],

@@ -18,8 +18,9 @@ from rich.table import Table
 
 from benchmarks.machine import write_results
 from porl_ros.nodes.bringup import SimulationBringup
+from porl_ros.nodes.graph import private_domain
 from porl_ros.nodes.monitor import Monitor
-from porl_ros.nodes.processes import NodeProcesses, private_domain
+from porl_ros.nodes.processes import NodeProcesses
 from porl_ros.policy.bundle import save_bundle
 from porl_ros.policy.network import Actor, NumpyActor
 from porl_ros.robot.loading import load_robot

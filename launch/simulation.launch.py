@@ -36,7 +36,7 @@ def _nodes(context) -> list[Node]:
             name=spec.name,
             namespace=common.namespace,
             parameters=[spec.parameters, *([common.params_file] if common.params_file else [])],
-            arguments=["--ros-args", "--log-level", common.log_level],
+            arguments=["--ros-args", "--log-level", common.log_level, "--enclave", spec.enclave],
             output="screen",
             on_exit=Shutdown(reason=f"{spec.name} ended") if spec.required else None,
         )

@@ -19,7 +19,7 @@ from rich.table import Table
 from benchmarks.control_path.robot import IdealRobot
 from benchmarks.control_path.system import Bench, Learner, echo
 from benchmarks.machine import write_results
-from porl_ros.nodes.processes import private_domain
+from porl_ros.nodes.graph import private_domain
 
 RATE, PACED_RATE = 500.0, 100.0  # control steps a second
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)

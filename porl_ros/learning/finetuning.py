@@ -4,6 +4,7 @@ Knows no ROS. The fine-tuning node drives one of these in its training thread.
 """
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +33,9 @@ log = logging.getLogger(__name__)
 ROWS_AT_ONCE = 10_000  # a store may hold more than memory does
 UPDATES_AT_ONCE = 32  # between two looks at the store, the stop flag and the stage
 WITHOUT_LIMIT = 2**62
+# Seconds in which a learner that was killed does again, row by row, what it did after its last
+# checkpoint. In lock-step the robot stands meanwhile.
+CATCH_UP = 5.0
 
 
 class Grant(NamedTuple):
@@ -81,6 +85,7 @@ class FineTuning:
         self._published_at = self._published_updates = 0
         self.grant = self._next_grant()
         self.forgiven = self.returns = 0
+        self._resumed, self._catch_up_since = False, None  # s of a clock that never jumps
         self._acted: dict[str, int] = {}  # by run: the version that acted last
         self._seen: list[np.ndarray] = []  # observations of the pre-sample stage
         self.saturation: dict[str, float] = {}  # of the base there, once the stage is over
@@ -138,6 +143,8 @@ class FineTuning:
         """
         if not self._store.open():
             return False
+        if self._resumed:
+            self._catch_up_since, self._resumed = time.monotonic(), False
         if len(self._queue) < ROWS_AT_ONCE:
             chunks = self._store.poll(ROWS_AT_ONCE)
             self._queue.extend(one for chunk in chunks for one in _single_rows(chunk))
@@ -145,14 +152,20 @@ class FineTuning:
             return True
         self._publish_if_due()
         if not self._queue:
+            self._catch_up_since = None
             return False
         # In lock-step the rows count one by one, so that every update sees exactly the rows
         # before it, however they arrive. On a robot the newest data is worth more than that.
-        for _ in range(1 if self.lockstep else len(self._queue)):
+        in_step = self.lockstep and not self._far_behind()
+        for _ in range(1 if in_step else len(self._queue)):
             self._feed(self._queue.popleft())
-        if not self.lockstep:
+        if not in_step:
             self.forgiven += self.trainer.forgive(self.config.utd * self.config.publish_every)
         return True
+
+    def _far_behind(self) -> bool:
+        since = self._catch_up_since
+        return since is not None and time.monotonic() - since > CATCH_UP
 
     @property
     def made_for(self) -> dict[str, Any]:
@@ -211,6 +224,7 @@ class FineTuning:
         self._acted = dict(books["acted"])
         seen = state.tensors["data"]["seen"].numpy()
         self._seen = [seen] if len(seen) else []
+        self._resumed = True
         until, _, since = books["grant"]  # the version may be one that was published afterwards
         self.grant = Grant(until, self.version, since)
         if until == self._published_at:  # that run was finished; this one may be longer

@@ -13,6 +13,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
 from porl_ros.errors import ConfigError, PorlError
+from porl_ros.nodes.graph import RANGE, stay_local
 
 try:  # half the latency and CPU of the single-threaded executor (measured); not in every rclpy
     from rclpy.experimental import EventsExecutor
@@ -154,6 +155,7 @@ def run(node_type: type[PorlNode], args: list[str] | None = None) -> int:
     only noted, and looked at between two callbacks.
     """
     faulthandler.enable()  # a crash in native code says in which line it was called
+    nobody_asked = stay_local()
     rclpy.init(args=args, signal_handler_options=rclpy.SignalHandlerOptions.NO)
     signals: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -161,6 +163,8 @@ def run(node_type: type[PorlNode], args: list[str] | None = None) -> int:
     node = None
     try:
         node = node_type()
+        if nobody_asked:
+            node.get_logger().info(f"seen on this machine only; {RANGE}=SUBNET widens that")
         if node.value("autostart"):
             _autostart(node)
         _spin(node, signals)

@@ -19,6 +19,11 @@ class NodeSpec(NamedTuple):
     parameters: dict[str, Any]
     required: bool = True  # without it the others cannot go on either
 
+    @property
+    def enclave(self) -> str:
+        """Whose keys it has where SROS2 is switched on (docs/security.md)."""
+        return f"/porl_ros/{self.name}"
+
 
 class Arguments(StrictModel):
     """Arguments that a launch file declares, each with description and default."""

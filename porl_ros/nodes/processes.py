@@ -1,8 +1,6 @@
 """Nodes as processes, for where there is no `ros2 launch`. None outlives its parent."""
 
 import ctypes
-import os
-import random
 import signal
 import subprocess
 import sys
@@ -104,12 +102,6 @@ class NodeProcesses:
             codes[name] = _wait(child)
         self._children.clear()
         return codes
-
-
-def private_domain() -> None:
-    """Keep the graph on this machine and apart from others on it, unless told otherwise."""
-    os.environ.setdefault("ROS_DOMAIN_ID", str(random.SystemRandom().randrange(1, 101)))
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
 
 def _wait(child: subprocess.Popen) -> int:
