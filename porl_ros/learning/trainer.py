@@ -104,6 +104,8 @@ class Trainer:
         episodes = self.memory.extend(chunk)
         for episode in episodes:
             self.episodes += 1
+            if episode.helped:  # says nothing about the policy
+                continue
             self._recent.append(episode.success)
             if not online:
                 self._base_outcomes.append(episode.success)

@@ -452,7 +452,6 @@ def test_without_a_sound_one_it_says_so_and_leaves_all_as_it_is(store, written, 
     [
         ({"seed": 3}, "seed: here 3, there 0"),
         ({"batch_size": 32}, "learner.batch_size: here 32, there 16"),
-        ({"total_steps": 200}, "learner.total_steps: here 200, there 120"),
         ({"critic_hidden": (16,)}, "learner.critic_hidden: here [16], there [16, 16]"),
     ],
 )

@@ -11,6 +11,7 @@ from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.trainer import Stage, Trainer
 from porl_ros.policy.network import Actor
 from porl_ros.policy.residual import BlackBox, ResidualActor
+from porl_ros.replay import Actor as Who
 
 SMALL = {
     "presample_steps": 40,
@@ -186,6 +187,17 @@ def test_the_anchor_stays_between_its_weights(later):
     assert trainer.base_success == pytest.approx(5 / 8)
     expected = 0.01 if later and all(later) else 0.5  # better than the base only if all succeed
     assert trainer.anchor == pytest.approx(expected)
+
+
+def test_episodes_in_which_a_person_helped_say_nothing_about_a_policy():
+    chunk = make_chunk([*MIXED, *[True] * 8, *[False] * 2])
+    helped = np.isin(chunk.rows["episode"], (*np.flatnonzero(MIXED), *range(len(MIXED), 16)))
+    chunk.rows["actor"][helped & (chunk.rows["step"] == 2)] = Who.HUMAN  # one step is enough
+    trainer = make_trainer(anchor=0.5, anchor_window=8)
+    drive(trainer, chunk=chunk)
+    assert trainer.progress.episodes == len(MIXED) + 10
+    assert trainer.base_success == 0.0
+    assert trainer.progress.recent_success == 0.0
 
 
 def test_the_anchor_fades_as_success_rises_and_comes_back():

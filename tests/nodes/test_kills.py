@@ -23,8 +23,10 @@ from porl_ros.validation.evaluation import EVALUATION_SEED, Evaluation, Evaluato
 pytestmark = pytest.mark.slow
 
 KILLS = int(os.environ.get("PORL_KILLS", "1"))
-HANG = 10.0  # s in which neither the robot takes a step nor the learner makes an update
-PAUSE = 0.2, 5.0  # s from one kill to the next
+# s in which neither the robot takes a step nor the learner makes an update, though everyone was
+# started again
+HANG = 10.0
+PAUSE = 0.2, 6.0  # s from a restart to the next kill: more than one may be away
 RESPAWN = 1.0  # s until a node is started again, as a launch file does it
 SHORT = {"presample_steps": 150, "warmup_mc_updates": 50, "warmup_td_updates": 50}
 SHORT |= {"utd": 1, "batch_size": 16, "critic_hidden": [16], "publish_every": 25}
@@ -53,6 +55,10 @@ class Witness:
         while not condition():
             assert time.monotonic() < until, f"{what}: in vain; {self._system.state}"
             self.watch(0.1)
+
+    def wait_anew(self) -> None:
+        """Somebody has been started again: give them time to come up."""
+        self._moved_at = time.monotonic()
 
     @property
     def steps(self) -> int:
@@ -84,6 +90,7 @@ def kill_them(system: System, witness: Witness, rng: random.Random) -> None:
         print(f"{number} of {len(victims)}: {victim}; {told}; stood {witness.longest:.1f} s")
         witness.watch(RESPAWN)
         system.nodes.start(system.specs[victim])
+        witness.wait_anew()
 
 
 def test_whoever_is_killed_the_run_goes_on(tmp_path, base, config):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from replay_rows import SCHEMA
 
-from porl_ros.replay import Chunk, ReplayMemory
+from porl_ros.replay import Actor, Chunk, ReplayMemory
 from porl_ros.replay.tools.episodes import episodes, returns
 
 
@@ -33,13 +33,16 @@ def split(chunk: Chunk, size: int) -> list[Chunk]:
 
 @pytest.mark.parametrize("size", [1, 3, 100])
 def test_as_the_memory_has_it(size):
-    chunks = split(made("arm/a", [4, 1, 7, 3], [1, 0, 1, 0], [0, 0, 1, 2]), size)
+    whole = made("arm/a", [4, 1, 7, 3], [1, 0, 1, 0], [0, 0, 1, 2])
+    whole.rows["actor"][6] = Actor.HUMAN  # in the third
+    chunks = split(whole, size)
     memory = ReplayMemory(SCHEMA.observation_size, SCHEMA.action_size, 100, 0.9, 0)
     expected = [episode for chunk in chunks for episode in memory.extend(chunk)]
     found = episodes(chunks)
     assert found == expected
     assert [episode.length for episode in found] == [4, 1, 7, 3]
     assert [episode.success for episode in found] == [True, False, True, False]
+    assert [episode.helped for episode in found] == [False, False, True, False]
 
 
 def test_an_episode_that_still_runs_is_left_out():

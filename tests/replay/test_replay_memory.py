@@ -107,8 +107,8 @@ def test_episodes_are_reported_when_they_end():
     memory = make_memory()
     assert memory.extend(make_chunk(0, 6)) == []
     first, second = memory.extend(make_chunk(6, 8))
-    assert first == ("arm/a", 0, 7, 6.0, True, 0)
-    assert second == ("arm/a", 1, 7, 7.0, False, 0)
+    assert first == ("arm/a", 0, 7, 6.0, True, 0, True)
+    assert second == ("arm/a", 1, 7, 7.0, False, 0, True)
 
 
 def test_a_final_may_come_in_a_later_chunk():

@@ -10,6 +10,7 @@ import numpy as np
 from porl_ros.replay.memory.history import FeedHistory, Restart, Stretch
 from porl_ros.replay.memory.ring import Ring, join_records
 from porl_ros.replay.reading.follow import Chunk
+from porl_ros.replay.schema import Actor
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ class Episode(NamedTuple):
     ret: float
     success: bool  # terminated, with a positive return
     policy_version: int  # of its first step
+    helped: bool  # a person acted in it
 
 
 class Finished(NamedTuple):
@@ -40,12 +42,13 @@ class _OpenEpisode:
         self.number, self.policy_version, self.first = number, policy_version, first
         self._addresses: list[np.ndarray] = []
         self._rewards: list[np.ndarray] = []
-        self._terminated = False
+        self._terminated = self._helped = False
 
     def add(self, addresses: np.ndarray, rows: np.ndarray) -> None:
         self._addresses.append(addresses)
         self._rewards.append(rows["reward"].astype(np.float64))
         self._terminated = bool(rows["terminated"][-1])
+        self._helped |= bool((rows["actor"] == Actor.HUMAN).any())
 
     @property
     def last(self) -> int:
@@ -56,7 +59,7 @@ class _OpenEpisode:
         result = float(rewards.sum())
         success = self._terminated and result > 0
         numbers = self.number, len(rewards), result, success, self.policy_version
-        return Finished(Episode(run, *numbers), addresses, rewards)
+        return Finished(Episode(run, *numbers, self._helped), addresses, rewards)
 
 
 class _Run:

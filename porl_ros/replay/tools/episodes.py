@@ -6,6 +6,7 @@ import numpy as np
 
 from porl_ros.replay.memory.replay_memory import Episode
 from porl_ros.replay.reading.follow import Chunk
+from porl_ros.replay.schema import Actor
 
 
 def episodes(chunks: Iterable[Chunk]) -> list[Episode]:
@@ -42,6 +43,7 @@ def _of_run(run: str, parts: list[Chunk]) -> list[Episode]:
     starts = np.flatnonzero(np.diff(rows["episode"], prepend=-1))
     ends = np.append(starts[1:], len(rows)) - 1
     sums = np.add.reduceat(rows["reward"].astype(np.float64), starts)
+    helped = np.logical_or.reduceat(rows["actor"] == Actor.HUMAN, starts)
     completed = np.isin(numbers[ends], finals["row"])
     return [
         Episode(
@@ -51,6 +53,9 @@ def _of_run(run: str, parts: list[Chunk]) -> list[Episode]:
             ret=float(ret),
             success=bool(rows["terminated"][end] and ret > 0),
             policy_version=int(rows["policy_version"][start]),
+            helped=bool(by_hand),
         )
-        for start, end, ret in zip(starts[completed], ends[completed], sums[completed], strict=True)
+        for start, end, ret, by_hand in zip(
+            *(of_each[completed] for of_each in (starts, ends, sums, helped)), strict=True
+        )
     ]
