@@ -5,16 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from by_hand import CLEANUP, CONFIGURE, DEACTIVATE
 from geometry_msgs.msg import TwistStamped
-from running import read_rows
+from running import read_rows, write_config
 from scripted_robot import ScriptedRobot, scripted_robot
 from std_msgs.msg import Bool, Float64
 from std_srvs.srv import Trigger
 
 from porl_ros.nodes import messages
-from porl_ros.paths import resolve_robot_config
 from porl_ros.robot.loading import load_robot
 
 pytestmark = pytest.mark.slow
@@ -22,13 +20,6 @@ pytestmark = pytest.mark.slow
 VERBS = "mark_success", "mark_failure", "end_episode", "reset_done", "save", "back_to_base"
 AWAY = [-1.3, -1.6, 1.7, -1.6, -1.5, 0.1]
 NEAR = [-1.4, -1.6, 1.7, -1.6, -1.5, 0.0]
-
-
-def write_config(path: Path, **sections: dict) -> Path:
-    """The shipped robot with another judge, or another way to be reset."""
-    content = yaml.safe_load(resolve_robot_config("ur5e_insert").read_text())
-    path.write_text(yaml.safe_dump(content | sections))
-    return path
 
 
 @pytest.fixture(scope="module")
