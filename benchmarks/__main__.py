@@ -17,6 +17,7 @@ MODULES = {
 }
 SHORT = (
     ["lockstep"], ["finetuning", "--slice"], ["replay", "--slice"], ["learner_speed", "--slice"],
+    ["control_path", "--slice"],
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ python -m benchmarks control_path --ticks 100000     # a third of an hour for ea
 
 import statistics
 import tempfile
+from collections import defaultdict
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.control_path.picture import draw
+from benchmarks.control_path.pure import step_times
 from benchmarks.control_path.robot import IdealRobot
 from benchmarks.control_path.system import Bench, Learner, echo
 from benchmarks.machine import write_results
@@ -39,17 +42,23 @@ def run(
         rounds, seconds, ticks = 1, 3.0, 500
     private_domain()
     with tempfile.TemporaryDirectory() as folder:
-        latency = _latency(Path(folder) / "latency", rounds, seconds)
+        seen: dict[str, list[float]] = defaultdict(list)
+        latency = _latency(Path(folder) / "latency", rounds, seconds, seen)
         paced = _ticks(Path(folder) / "ticks", ticks)
     _print(latency, paced)
     if not slice:
         settings = {"rate": RATE, "seconds": seconds, "paced_rate": PACED_RATE, "ticks": ticks}
         print(write_results("control_path", {**settings, "latency": latency, "paced": paced}))
+        print(draw(seen, RATE))
 
 
-def _latency(folder: Path, rounds: int, seconds: float) -> list[dict]:
-    """Bare echo and policy node in turn, first without a learner, then beside one."""
+def _latency(folder: Path, rounds: int, seconds: float, seen: dict[str, list[float]]) -> list[dict]:
+    """Bare echo and policy node in turn, first without a learner, then beside one. What each step
+    took is added to `seen`."""
     bench = Bench(folder, RATE, horizon=1000)
+    seen["step without ROS"] = step_times(bench.config, bench.base, round(seconds * RATE))
+    pure = {"who": "step without ROS", "training": False, "round": 0}
+    pure |= {"updates": 0, "steps": round(seconds * RATE)} | _distribution(seen[pure["who"]])
     with ExitStack() as stack:
         stack.enter_context(echo())
         nodes = stack.enter_context(bench.policy("lockstep"))
@@ -59,14 +68,18 @@ def _latency(folder: Path, rounds: int, seconds: float) -> list[dict]:
         }
         for robot in robots.values():
             robot.wait_for(lambda robot=robot: robot.heard_at, nodes.check)
-        idle = _rounds(robots, rounds, seconds, None)
+        idle = [pure, *_rounds(robots, rounds, seconds, None, seen)]
         learner = stack.enter_context(bench.learner())
         robots["policy"].wait_for(lambda: learner.updates > 0, nodes.check)
-        return idle + _rounds(robots, rounds, seconds, learner)
+        return idle + _rounds(robots, rounds, seconds, learner, seen)
 
 
 def _rounds(
-    robots: dict[str, IdealRobot], rounds: int, seconds: float, learner: Learner | None
+    robots: dict[str, IdealRobot],
+    rounds: int,
+    seconds: float,
+    learner: Learner | None,
+    seen: dict[str, list[float]],
 ) -> list[dict]:
     found = []
     for round_ in track(range(rounds), "training" if learner else "idle", console=console):
@@ -77,6 +90,7 @@ def _rounds(
             row = {"who": name, "training": learner is not None, "round": round_}
             row |= {"updates": updates, "steps": round(seconds * RATE)}
             found.append(row | _distribution(robot.latencies))
+            seen[f"{name}, training" if learner else name] += robot.latencies
     return found
 
 
@@ -121,24 +135,28 @@ def _count(robot: IdealRobot, ticks: int, learner: Learner | None) -> dict:
 def _print(latency: list[dict], paced: list[dict]) -> None:
     names = [key for key in latency[0] if key.startswith(("p", "max"))]
     table = Table("", *names, "answered", title=f"sensors to command at {RATE:g} Hz, medians")
-    for training in (False, True):
-        for who in ("echo", "policy"):
-            rows = [r for r in latency if (r["who"], r["training"]) == (who, training)]
-            middle = (f"{statistics.median(r[name] for r in rows):.2f}" for name in names)
-            answered = f"{sum(r['answered'] for r in rows)} of {sum(r['steps'] for r in rows)}"
-            table.add_row(who + (", training" if training else ""), *middle, answered)
+    for who, training in dict.fromkeys((r["who"], r["training"]) for r in latency):
+        rows = [r for r in latency if (r["who"], r["training"]) == (who, training)]
+        middle = (f"{statistics.median(r[name] for r in rows):.2f}" for name in names)
+        answered = f"{sum(r['answered'] for r in rows)} of {sum(r['steps'] for r in rows)}"
+        table.add_row(who + (", training" if training else ""), *middle, answered)
     console.print(table)
     added = [_added(latency, training) for training in (False, True)]
     console.print(f"added p99: {added[0]:.2f} ms, {added[1]:.2f} ms beside training (limit 0.50)")
+    ticks = Table(*paced[0], title=f"by the clock at {PACED_RATE:g} Hz")
     for row in paced:
-        console.print(row)
+        ticks.add_row(*(f"{v:.2f}" if isinstance(v, float) else str(v) for v in row.values()))
+    console.print(ticks)
 
 
 def _added(latency: list[dict], training: bool) -> float:
     """Median over the rounds of what the policy node's p99 is above the echo's of the round."""
-    rows = [row for row in latency if row["training"] == training]
-    pairs = zip(rows[::2], rows[1::2], strict=True)
-    return statistics.median(own["p99 [ms]"] - bare["p99 [ms]"] for bare, own in pairs)
+    p99 = {
+        who: [r["p99 [ms]"] for r in latency if (r["who"], r["training"]) == (who, training)]
+        for who in ("echo", "policy")
+    }
+    pairs = zip(p99["echo"], p99["policy"], strict=True)
+    return statistics.median(own - bare for bare, own in pairs)
 
 
 def main() -> None:

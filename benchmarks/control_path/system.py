@@ -33,7 +33,7 @@ class Bench:
     def __init__(self, folder: Path, rate: float, horizon: int):
         folder.mkdir()
         self.folder, self.store = folder, folder / "store"
-        self._path, self._base = folder / "robot.yaml", folder / "base"
+        self._path, self.base = folder / "robot.yaml", folder / "base"
         content = yaml.safe_load(resolve_robot_config(ROBOT).read_text())
         content["control_rate"], content["episode"]["horizon"] = rate, horizon
         self._path.write_text(yaml.safe_dump(content))
@@ -41,13 +41,13 @@ class Bench:
         env = RobotEnv(self.config)
         actor = Actor(env.observation_space.shape[0], env.action_space.shape[0])
         save_bundle(
-            self._base, actor, self.config.contract, made_by="bench", version=0, exploration_std=0.2
+            self.base, actor, self.config.contract, made_by="bench", version=0, exploration_std=0.2
         )
 
     @contextmanager
     def policy(self, mode: str) -> Iterator[NodeProcesses]:
         """The policy node, in the namespace `policy`; it records, and hears of no learner."""
-        own = {"bundle": str(self._base), "store": str(self.store), "mode": mode}
+        own = {"bundle": str(self.base), "store": str(self.store), "mode": mode}
         own |= {"robot_config": str(self._path), "learner": False, "device": "cpu"}
         spec = NodeSpec("policy_node", "policy", own)
         with NodeProcesses([spec], self.folder / "nodes", namespace="policy") as nodes:
@@ -58,7 +58,7 @@ class Bench:
         """The fine-tuning node at work on what the policy node records."""
         settings = self.folder / "learner.yaml"
         settings.write_text(yaml.safe_dump(LEARNER))
-        own = {"bundle": str(self._base), "store": str(self.store), "mode": "paced"}
+        own = {"bundle": str(self.base), "store": str(self.store), "mode": "paced"}
         own |= {"robot_config": str(self._path), "output": str(self.folder / "out")}
         own |= {"learner_config": str(settings), "device": "cpu"}
         spec = NodeSpec("finetune_node", "finetune", own)

@@ -21,6 +21,7 @@ from porl_ros.nodes.lockstep import Lockstep
 from porl_ros.nodes.no_regret import NoRegret
 from porl_ros.nodes.operator import Operator
 from porl_ros.nodes.paced import Paced
+from porl_ros.nodes.recording import declare_recording, open_writer
 from porl_ros.nodes.reward_topics import listen_for_rewards
 from porl_ros.nodes.state import State, StateTopic
 from porl_ros.nodes.stop import Stop
@@ -29,7 +30,7 @@ from porl_ros.nodes.watchdog import Watchdogs
 from porl_ros.nodes.watchdog_table import WATCHDOGS, reactions
 from porl_ros.policy.runtime import PolicyRuntime
 from porl_ros.policy.saturation import saturation_warning
-from porl_ros.replay import ReplayWriter, read_store, robot_schema
+from porl_ros.replay import ReplayWriter, read_store
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.controller import Controller
 from porl_ros.robot.loading import load_robot
@@ -56,7 +57,7 @@ class PolicyNode(PorlNode):
     def _declare(self) -> None:
         self.parameter("robot_config", "ur5e_insert", "path or name of the robot config")
         self.parameter("bundle", "", "policy bundle to begin with")
-        self.parameter("store", "", "replay store to record in; made if it is not there")
+        declare_recording(self)
         self.parameter("mode", "lockstep", "lockstep (with a simulation) or paced (by the clock)")
         self.parameter("device", "auto", "where the policy is computed: auto, cpu or cuda")
         self.parameter("explore", True, "add the bundle's exploration noise to actions")
@@ -89,7 +90,7 @@ class PolicyNode(PorlNode):
         runtime = self._load(config)
         controller, judge = Controller(config), make_judge(config)
         takeover = Takeover(self, config)
-        self._writer = _open_writer(self, config)
+        self._writer = open_writer(self, config)
         self._interaction = Interaction(controller, runtime, self._writer, judge)
         commands = Commands(self, config, controller)
         episodes = Episodes(self, config, self._interaction, runtime, self.value("seed"))
@@ -207,11 +208,6 @@ class PolicyNode(PorlNode):
             self._control.ask_for_episode()
         if self._learner:
             self._learner.check()
-
-
-def _open_writer(node: PorlNode, config: RobotConfig) -> ReplayWriter:
-    robot = node.get_namespace().strip("/").replace("/", "_") or config.name
-    return ReplayWriter(Path(node.required("store")), robot_schema(config), robot)
 
 
 def main(args: list[str] | None = None) -> int:

@@ -30,7 +30,8 @@ PAUSE = 0.2, 6.0  # s from a restart to the next kill: more than one may be away
 RESPAWN = 1.0  # s until a node is started again, as a launch file does it
 SHORT = {"presample_steps": 150, "warmup_mc_updates": 50, "warmup_td_updates": 50}
 SHORT |= {"utd": 1, "batch_size": 16, "critic_hidden": [16], "publish_every": 25}
-FAIR = 12_000  # environment steps of the run that nobody disturbs, with the shipped settings
+STEPS = 15_000  # of a run with the shipped settings, killed or not
+WHOLE = {**PorlConfig().model_dump(), "total_steps": STEPS}
 EPISODES = range(EVALUATION_SEED + 20_000, EVALUATION_SEED + 20_200)
 
 
@@ -50,8 +51,8 @@ class Witness:
             self._system.monitor.spin(0.05)
             self._look()
 
-    def watch_until(self, condition, what: str) -> None:
-        until = time.monotonic() + 120.0
+    def watch_until(self, condition, what: str, seconds: float = 120.0) -> None:
+        until = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < until, f"{what}: in vain; {self._system.state}"
             self.watch(0.1)
@@ -94,8 +95,7 @@ def kill_them(system: System, witness: Witness, rng: random.Random) -> None:
 
 
 def test_whoever_is_killed_the_run_goes_on(tmp_path, base, config):
-    settings = SHORT if KILLS == 1 else PorlConfig().model_dump()
-    settings = settings | {"total_steps": 1_000_000}
+    settings = SHORT | {"total_steps": 1_000_000} if KILLS == 1 else WHOLE
     with running(tmp_path, base, settings, finetune={"checkpoint_interval": 2.0}) as system:
         witness, monitor = Witness(system, config), system.monitor
         witness.watch_until(lambda: (monitor.policy_version or 0) >= 2, "learning")
@@ -105,6 +105,8 @@ def test_whoever_is_killed_the_run_goes_on(tmp_path, base, config):
         version, steps = monitor.policy_version, witness.steps  # everyone is back, and goes on
         witness.watch_until(lambda: monitor.policy_version > version + 1, "new policies")
         witness.watch_until(lambda: witness.steps > steps + 200, "steps")
+        if KILLS > 1:
+            witness.watch_until(lambda: monitor.learner.get("finished"), "the end", 1800.0)
         assert set(system.nodes.stop().values()) == {0}
     assert witness.longest < HANG
     assert_nothing_lost(witness.seen, read_store(tmp_path / "store", config.contract_hash))
@@ -126,8 +128,7 @@ def assert_nothing_lost(seen: list[Chunk], kept: Iterable[Chunk]) -> None:
 
 
 def assert_as_good_as_undisturbed(folder: Path, base: Path) -> None:
-    settings = PorlConfig().model_dump() | {"total_steps": FAIR}
-    with running(folder / "undisturbed", base, settings) as system:
+    with running(folder / "undisturbed", base, WHOLE) as system:
         system.wait_for(lambda: bool(system.monitor.learner.get("finished")), 3600.0)
     ends = [base, newest(folder / "undisturbed"), newest(folder)]
     with Evaluator("ur5e_insert") as evaluator:

@@ -1,7 +1,6 @@
 """What an operator says, through the real node: marks, resets, the base, in every state."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import pytest
