@@ -7,9 +7,12 @@ Ramdas and Rinaldo (arXiv 2203.03532).
 """
 
 import math
+from collections import Counter
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.stats import beta
 
 # Bets: how far success has fallen, as shares of the reference, and how much is put on each. Most
@@ -80,3 +83,109 @@ def success_bounds(successes: int, episodes: int, alpha: float) -> tuple[float, 
     missed = episodes - successes
     high = beta.ppf(1.0 - alpha, successes + 1, missed) if missed else 1.0
     return float(low), float(high)
+
+
+# Bets on a mean that is higher than the one that is tested, as shares of what may be staked, and
+# how much is put on each. A share c is the best bet if the mean is c of the way up to 1.
+BETS = np.array([0.03, 0.06, 0.12, 0.2, 0.3, 0.45, 0.65, 1.0])
+
+
+def evidence_above(outcomes: Mapping[float, int], mean: float) -> float:
+    """Logarithm of the e-value against "what comes is at most `mean` on average, given the past".
+
+    `outcomes` counts values from 0 to 1; `mean` lies between 0 and 1. A mixture of constant bets
+    on each outcome (Waudby-Smith and Ramdas, arXiv 2010.09686): it grows with every outcome above
+    `mean`, falls with `mean`, and may be looked at after every outcome.
+    """
+    logs = np.zeros(len(BETS))
+    with np.errstate(divide="ignore"):  # a bet of everything is lost
+        for value, count in outcomes.items():
+            if count:
+                logs = logs + count * np.log1p(BETS * (value / mean - 1.0))
+    return float(np.logaddexp.reduce(logs) - math.log(len(BETS)))
+
+
+def mean_bounds(outcomes: Mapping[float, int], alpha: float) -> tuple[float, float]:
+    """Bounds of a mean, each ever wrong with probability at most `alpha`, whenever one looks."""
+    mirrored = {1.0 - value: count for value, count in outcomes.items()}
+    return _lower(outcomes, alpha), 1.0 - _lower(mirrored, alpha)
+
+
+def _lower(outcomes: Mapping[float, int], alpha: float) -> float:
+    def beyond(mean: float) -> float:
+        return evidence_above(outcomes, mean) + math.log(alpha)
+
+    edge = 1e-9
+    if not any(value and count for value, count in outcomes.items()) or beyond(edge) < 0.0:
+        return 0.0
+    return 1.0 - edge if beyond(1.0 - edge) > 0.0 else float(brentq(beyond, edge, 1.0 - edge))
+
+
+class MeanTest:
+    """Whether the mean of outcomes from 0 to 1 is above `low`; what lies up to `high` may go either
+    way. It may be looked at after every outcome.
+
+    `verdict` is True with probability at most `false_yes` if the mean is `low` or less, and False
+    with probability at most `false_no` if it is `high` or more; it is None while neither is shown.
+    A yes is given after `least` outcomes at the earliest.
+    """
+
+    def __init__(self, low: float, high: float, false_yes: float, false_no: float, least: int = 0):
+        """Raises ValueError unless 0 < low < high < 1 and both errors are between 0 and 1."""
+        if not 0.0 < low < high < 1.0:
+            raise ValueError(f"low = {low}, high = {high}: must be 0 < low < high < 1")
+        if not (0.0 < false_yes < 1.0 and 0.0 < false_no < 1.0):
+            raise ValueError(f"false_yes = {false_yes}, false_no = {false_no}: must be in (0, 1)")
+        self.low, self.high, self.least = low, high, least
+        self.false_yes, self.false_no = false_yes, false_no
+        self.outcomes: Counter[float] = Counter()
+        self.verdict: bool | None = None
+
+    def observe(self, value: float) -> bool | None:
+        """Take in one outcome, unless it is decided; returns `verdict`."""
+        if self.verdict is None:
+            self.outcomes[value] += 1
+            self.verdict = self._decide()
+        return self.verdict
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Of the mean: the lower one is `low` or more if and only if the verdict is yes (after
+        `least`), the upper one `high` or less if and only if it is no."""
+        low = _lower(self.outcomes, self.false_yes)
+        mirrored = {1.0 - value: count for value, count in self.outcomes.items()}
+        return low, 1.0 - _lower(mirrored, self.false_no)
+
+    def _decide(self) -> bool | None:
+        mirrored = {1.0 - value: count for value, count in self.outcomes.items()}
+        if evidence_above(mirrored, 1.0 - self.high) >= -math.log(self.false_no):
+            return False
+        enough = self.outcomes.total() >= self.least
+        if enough and evidence_above(self.outcomes, self.low) >= -math.log(self.false_yes):
+            return True
+        return None
+
+
+def chances(test: MeanTest, success: float, episodes: int) -> tuple[float, float]:
+    """How likely it is that a new `test` says yes, and that it says no, within `episodes` successes
+    and failures, of which `success` is the probability. Exact, but for rounding."""
+    alive, yes, no = np.ones(1), 0.0, 0.0  # probabilities of 0, 1, ... successes, undecided yet
+    for n in range(1, episodes + 1):
+        alive = np.append(alive * (1.0 - success), 0.0) + np.append(0.0, alive * success)
+        least, most = _limits(test.low, test.high, test.false_yes, test.false_no, n)
+        if n >= test.least:
+            yes += float(alive[least:].sum())
+            alive[least:] = 0.0
+        no += float(alive[: most + 1].sum())
+        alive[: most + 1] = 0.0
+    return yes, no
+
+
+@lru_cache(100_000)
+def _limits(low: float, high: float, false_yes: float, false_no: float, n: int) -> tuple[int, int]:
+    """Of n episodes, how many successes say yes at least, and how many say no at most."""
+    ups = (evidence_above({1.0: k, 0.0: n - k}, low) for k in range(n + 1))
+    least = next((k for k, up in enumerate(ups) if up >= -math.log(false_yes)), n + 1)
+    downs = (evidence_above({1.0: n - k, 0.0: k}, 1.0 - high) for k in range(n, -1, -1))
+    most = next((n - i for i, down in enumerate(downs) if down >= -math.log(false_no)), -1)
+    return least, most

@@ -13,6 +13,7 @@ from porl_ros.configfile import StrictModel, load_model
 from porl_ros.paths import resolve_robot_config
 from porl_ros.robot.config_action import Action
 from porl_ros.robot.config_episode import Episode, Inserted, Lifted, Placed
+from porl_ros.robot.config_gate import Gate
 from porl_ros.robot.config_observation import Feature, JointStateSource, Observation, Source
 from porl_ros.robot.config_reset import Reset
 from porl_ros.robot.config_reward import FunctionReward, Reward
@@ -33,7 +34,7 @@ __all__ = [
 ]
 
 
-NO_CONTRACT = {"name", "physical", "reward", "reset", "simulation"}
+NO_CONTRACT = {"name", "physical", "reward", "reset", "gate", "simulation"}
 
 
 class Kinematics(StrictModel):
@@ -66,7 +67,8 @@ class RobotConfig(StrictModel):
     """Everything that must be equal for a policy, a store and a robot to fit together.
 
     `physical` says that commands reach a real robot; then no limit may be absent. `reward` says who
-    judges on this robot, `reset` how it comes to the begin of an episode.
+    judges on this robot, `reset` how it comes to the begin of an episode, `gate` what a policy must
+    have shown before a physical robot runs it.
     """
 
     name: Name
@@ -79,6 +81,7 @@ class RobotConfig(StrictModel):
     episode: Episode
     reward: Reward = FunctionReward()
     reset: Reset = Reset()
+    gate: Gate = Gate()
     simulation: Simulation
 
     @classmethod
@@ -104,6 +107,11 @@ class RobotConfig(StrictModel):
         if self.physical:
             for limit in self.safety.absent():
                 raise ValueError(f"{limit} = null: a physical robot must have this limit; set it")
+            if self.gate.mode == "off" and not self.gate.i_accept_an_unchecked_policy:
+                raise ValueError(
+                    "gate.mode = off: a physical robot would run what nobody has checked; choose "
+                    "initial or every, or add gate.i_accept_an_unchecked_policy: true"
+                )
         return self
 
     def _check_sources(self) -> None:
@@ -150,8 +158,8 @@ class RobotConfig(StrictModel):
     @property
     def contract(self) -> dict:
         """The part that must be equal. The scene is not, nor whether the robot is a physical one,
-        who judges there and how it is reset: a policy moves from cell to cell, and from simulation
-        to the robot."""
+        who judges there, how it is reset and what the gate asks for: a policy moves from cell to
+        cell, and from simulation to the robot."""
         return self.model_dump(mode="json", exclude=NO_CONTRACT)
 
     @cached_property

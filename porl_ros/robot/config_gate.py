@@ -1,0 +1,76 @@
+"""The `gate` section of a robot config: what a policy must show in simulation before it may act.
+
+No part of the contract: how much proof is asked for differs from place to place.
+"""
+
+from typing import Literal, Self
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+
+from porl_ros.configfile import StrictModel
+from porl_ros.robot.contract import contract_hash
+
+
+class Bounds(StrictModel):
+    """What no policy may exceed, however successful. `null`: no such bound.
+
+    `interventions`: share of the control steps in which the safety filter changed the command.
+    `velocity`, `acceleration`: the highest of what is sent, as a share of that joint's limit.
+    `contact_force` [N]: the highest between robot (with tool) and anything else.
+    `roughness`: mean squared second difference of the executed actions, in multiples of the
+    reference's.
+    """
+
+    interventions: NonNegativeFloat | None = Field(0.05, le=1.0)
+    velocity: PositiveFloat | None = Field(1.0, le=1.0)
+    acceleration: PositiveFloat | None = Field(1.0, le=1.0)
+    contact_force: PositiveFloat | None = 150.0
+    roughness: PositiveFloat | None = 2.0
+
+
+class Rule(StrictModel):
+    """When a policy is admitted. At least one of `success` and `worse_by` must be there.
+
+    `success`: its success must be shown to be at least this. `margin`: one that is better by this
+    much is not turned away with more than `false_refusal`. `worse_by`: compared with a reference,
+    if one is named, it must be shown not to be worse by this much. `false_admission`: chance that
+    a policy that falls short is admitted. `least`: episodes before an admission, at least; how many
+    there are at most is the suite's to say. `valid_days`: how long an admission holds.
+    """
+
+    success: float | None = Field(0.8, gt=0.0, lt=1.0)
+    margin: float = Field(0.15, gt=0.0, lt=1.0)
+    worse_by: float | None = Field(0.1, gt=0.0, lt=1.0)
+    false_admission: float = Field(0.05, gt=0.0, lt=0.5)
+    false_refusal: float = Field(0.1, gt=0.0, lt=0.5)
+    least: PositiveInt = 40
+    valid_days: PositiveFloat | None = 90.0
+    bounds: Bounds = Bounds()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.success is None and self.worse_by is None:
+            raise ValueError("success and worse_by are both null: everything would pass; set one")
+        if self.success is not None and self.success + self.margin >= 1.0:
+            raise ValueError(
+                f"success + margin = {self.success + self.margin:g}: must be under 1, for nobody "
+                "can show that a policy is perfect; lower one"
+            )
+        return self
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the rule as canonical JSON."""
+        return contract_hash(self.model_dump(mode="json"))
+
+
+class Gate(StrictModel):
+    """Which bundles must be admitted before a physical robot runs them.
+
+    `initial`: the one it begins with. `every`: each that a learner offers, too. `off`: none, which
+    a physical robot must be told in so many words: `i_accept_an_unchecked_policy`.
+    """
+
+    mode: Literal["initial", "every", "off"] = "initial"
+    i_accept_an_unchecked_policy: bool = False
+    rule: Rule = Rule()
