@@ -27,6 +27,7 @@ from porl_ros.nodes.graph import private_domain
 RATE, PACED_RATE = 500.0, 100.0  # control steps a second
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 PIECE = 10.0  # seconds of ticks that are looked at together
+EARLY = 0.1  # periods by which a command may come before it usually does
 
 console = Console()
 
@@ -115,21 +116,35 @@ def _ticks(folder: Path, ticks: int) -> list[dict]:
 
 
 def _count(robot: IdealRobot, ticks: int, learner: Learner | None) -> dict:
-    gaps, before = [], learner.updates if learner else 0
+    late, missed, before = [], 0, learner.updates if learner else 0
     pieces = max(1, round(ticks / PACED_RATE / PIECE))
     seconds = ticks / PACED_RATE / pieces
     for _ in track(range(pieces), "ticks, " + ("training" if learner else "idle"), console=console):
         robot.run(seconds)
-        gaps += robot.gaps
-    periods = np.array(gaps) * PACED_RATE
+        for times in robot.episodes:
+            of_each, without = _lateness(times * PACED_RATE)
+            late, missed = late + of_each, missed + without
+    ms = np.array(late) / PACED_RATE * 1e3
     return {
         "training": learner is not None,
         "updates": learner.updates - before if learner else 0,
-        "ticks": len(gaps),
-        "missed": int(np.sum(np.maximum(np.round(periods) - 1, 0))),
-        "late by p99.9 [ms]": float(np.percentile(periods - 1, 99.9)) / PACED_RATE * 1e3,
-        "late by at most [ms]": float(periods.max() - 1) / PACED_RATE * 1e3,
+        "ticks": len(late) + missed,
+        "missed": missed,
+        **{f"late, p{p:g} [ms]": float(np.percentile(ms, p)) for p in PERCENTILES},
+        "late, max [ms]": float(ms.max()),
     }
+
+
+def _lateness(at: np.ndarray) -> tuple[list[float], int]:
+    """Commands of an episode, at these times in control periods: how late each was, in periods, and
+    how many periods had none. A period begins where its command usually comes."""
+    if len(at) < 100:
+        return [], 0  # too short to know
+    since = at - at[0]
+    usual = np.percentile((since + 0.5) % 1.0 - 0.5, 5)
+    period = np.floor(since - usual + EARLY)
+    missed = period[-1] - period[0] + 1 - len(np.unique(period))
+    return (since - usual - period).tolist(), int(missed)
 
 
 def _print(latency: list[dict], paced: list[dict]) -> None:

@@ -53,10 +53,10 @@ class IdealRobot:
         self._resets_at: list[float] = []
 
     @property
-    def gaps(self) -> list[float]:
-        """Seconds between commands that followed each other within an episode."""
-        pairs = zip(self.heard_at, self.heard_at[1:], strict=False)
-        return [b - a for a, b in pairs if not any(a < at < b for at in self._resets_at)]
+    def episodes(self) -> list[np.ndarray]:
+        """When the commands of each episode came, s."""
+        heard = np.array(self.heard_at)
+        return np.split(heard, np.searchsorted(heard, self._resets_at))
 
     def wait_for(self, condition: Callable[[], bool], check: Callable[[], None]) -> None:
         """Go on with the schedule until the condition holds; RuntimeError after a minute."""

@@ -83,7 +83,7 @@ class Learner:
         while time.monotonic() < deadline:
             self._nodes.check()
             self._monitor.spin_once(0.1)
-        return self._monitor.learner.get("gradient_steps", 0)
+        return int(self._monitor.learner.get("gradient_steps", 0))
 
 
 @contextmanager

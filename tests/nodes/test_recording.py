@@ -42,6 +42,8 @@ def record(node: PorlNode, config, steps: int) -> list[int]:
                 terminated=False, truncated=False, actor=Actor.POLICY, policy_version=0,
                 episode=0, step=step, stamp=step, final_observation=None,
             )  # fmt: skip
+            if step % 1000 == 0:
+                writer.flush()  # what comes at once is sealed at once
     chunks = read_store(node.value("store"), config.contract_hash)
     return [int(step) for chunk in chunks for step in chunk.rows["step"]]
 
