@@ -1,5 +1,8 @@
 """A robot in MuJoCo that takes joint commands and gives samples, as the real one would."""
 
+from collections import deque
+from collections.abc import Callable
+
 import mujoco
 import numpy as np
 
@@ -7,8 +10,11 @@ from porl_ros.errors import ConfigError
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.kinematics import ArmKinematics
 from porl_ros.robot.observation import Sample, Samples
-from porl_ros.simulation.scene import SceneConfig, build_model
+from porl_ros.simulation.composing import build_model
+from porl_ros.simulation.dynamics import Drive, Dynamics
+from porl_ros.simulation.scene import SceneConfig
 from porl_ros.simulation.tasks import make_task
+from porl_ros.simulation.variant import Variant
 
 
 class SimulatedRobot:
@@ -17,38 +23,60 @@ class SimulatedRobot:
     Time goes on across resets, as on a robot. Not thread-safe.
     """
 
-    def __init__(self, config: RobotConfig, variant: str | None = None):
-        """ConfigError when config and scene do not fit together."""
+    def __init__(self, config: RobotConfig, variant: str | Variant | None = None):
+        """`variant`: a cell, its name or its file; ConfigError when it, config and scene do not
+        fit together."""
         scene = SceneConfig.load(config.simulation.scene)
         self.config, self.scene = config, scene
-        self.variant = scene.variant(variant or config.simulation.variant)
+        if not isinstance(variant, Variant):
+            variant = scene.variant(variant or config.simulation.variant)
+        self.variant = self._next = variant
         self.model = build_model(config, scene)
         self.data = mujoco.MjData(self.model)
         self.kinematics = ArmKinematics(config.kinematics)
-        self._drives = [_Drive(self.model, joint) for joint in config.command_joints]
+        self._drives = [Drive(self.model, joint) for joint in config.command_joints]
+        self._dynamics = Dynamics(self.model, self._drives)
         self._substeps = _substeps(config, scene)
-        self._latency = round(self.variant.latency / scene.timestep)
         self._sources = [
             _JointReader(self.model, s) for s in config.observation.sources if hasattr(s, "joints")
         ]
         self.task = make_task(scene.task, self)
         self._rng = np.random.default_rng(0)
         self._command = np.zeros(len(self._drives))
+        self._underway: deque[tuple[int, np.ndarray]] = deque()  # (physics step, command)
+        self._now = 0  # physics steps since the reset
+        self._last: dict[str, Sample] = {}
         self.time_ns = 0
+        self.after_physics: Callable[[], None] | None = None  # called after every physics step
+        self._enter(variant)
 
     @property
     def command(self) -> np.ndarray:
-        """The command in force; shape (n,)."""
+        """The last command, whether it has its effect already or not; shape (n,)."""
         return self._command.copy()
+
+    def set_variant(self, variant: Variant) -> None:
+        """The next reset is in this cell. ConfigError when it does not fit the scene."""
+        self._next = variant
+
+    def _enter(self, variant: Variant) -> None:
+        self.task.enter(variant)
+        self._dynamics.set(variant, self.data)
+        self._latency = round(variant.latency / self.scene.timestep)
+        self.variant = variant
 
     def reset(self, seed: int) -> Samples:
         """Begin the episode of this seed; returns the first samples."""
+        if self._next is not self.variant:
+            self._enter(self._next)
         self._rng = np.random.default_rng(seed)
         mujoco.mj_resetData(self.model, self.data)
         joints = self.task.reset(self._rng)
         for drive, position in zip(self._drives, joints, strict=True):
             drive.place(self.data, position)
         self._command = joints.copy()
+        self._underway.clear()
+        self._last, self._now = {}, 0
         mujoco.mj_forward(self.model, self.data)
         mujoco.mj_step(self.model, self.data, round(self.task.settle_time / self.scene.timestep))
         self.time_ns += self.config.period_ns
@@ -63,57 +91,43 @@ class SimulatedRobot:
         """Run `substeps` of physics; a new command takes effect after the cell's latency."""
         if command.shape != self._command.shape:
             raise ValueError(f"command: shape {command.shape}, must be {self._command.shape}")
-        waiting = min(self._latency, substeps) if not np.array_equal(command, self._command) else 0
-        if waiting:
-            mujoco.mj_step(self.model, self.data, waiting)
-        for drive, position in zip(self._drives, command, strict=True):
-            drive.command(self.data, position)
-        self._command = command.copy()
-        if substeps > waiting:
-            mujoco.mj_step(self.model, self.data, substeps - waiting)
+        if not np.array_equal(command, self._command):
+            self._underway.append((self._now + self._latency, command.copy()))
+            self._command = command.copy()
+        end = self._now + substeps
+        while self._underway and self._underway[0][0] < end:
+            due, arrived = self._underway.popleft()
+            self._run_until(due)
+            for drive, position in zip(self._drives, arrived, strict=True):
+                drive.command(self.data, position)
+        self._run_until(end)
         self.time_ns += round(substeps * self.scene.timestep * 1e9)
 
+    def _run_until(self, step: int) -> None:
+        while self._now < step:
+            steps = 1 if self.after_physics else step - self._now
+            mujoco.mj_step(self.model, self.data, steps)
+            self._now += steps
+            if self.after_physics:
+                self.after_physics()
+
     def samples(self) -> Samples:
-        """What the sensors say now, each source stamped with the present time."""
+        """What the sensors say now, each source stamped with the present time, or with that of its
+        last sample where the cell has lost this one."""
         # mj_step leaves positions of bodies as they were before its last step.
         mujoco.mj_kinematics(self.model, self.data)
         found = {
             r.name: r.read(self.data, self._rng, self.variant.joint_noise) for r in self._sources
         }
         found |= self.task.estimates()
-        return {name: Sample(self.time_ns, values) for name, values in found.items()}
-
-
-class _Drive:
-    """A joint and the actuator that moves it, in the units of the joint."""
-
-    def __init__(self, model: mujoco.MjModel, joint: str):
-        self._joint = joint_id = model.joint(joint).id
-        self._address = model.jnt_qposadr[joint_id]
-        self._actuator = self._find(model, joint, joint_id)
-        # Some actuators scale their input (the 2F-85 takes 0..255): ctrl = gain * position.
-        self._gain = (
-            -model.actuator_biasprm[self._actuator, 1] / model.actuator_gainprm[self._actuator, 0]
-        )
-
-    @staticmethod
-    def _find(model: mujoco.MjModel, joint: str, joint_id: int) -> int:
-        for actuator in range(model.nu):
-            target = model.actuator_trnid[actuator, 0]
-            if model.actuator_trntype[actuator] == mujoco.mjtTrn.mjTRN_JOINT and target == joint_id:
-                return actuator
-            if model.actuator_trntype[actuator] == mujoco.mjtTrn.mjTRN_TENDON:
-                first, count = model.tendon_adr[target], model.tendon_num[target]
-                if joint_id in model.wrap_objid[first : first + count]:
-                    return actuator
-        raise ConfigError(f"joint '{joint}': the scene has no actuator that moves it")
-
-    def place(self, data: mujoco.MjData, position: float) -> None:
-        data.qpos[self._address] = position
-        self.command(data, position)
-
-    def command(self, data: mujoco.MjData, position: float) -> None:
-        data.ctrl[self._actuator] = self._gain * position
+        samples = {name: Sample(self.time_ns, values) for name, values in found.items()}
+        if self.variant.dropped:
+            kept = {
+                n: s for n, s in self._last.items() if self._rng.random() < self.variant.dropped
+            }
+            samples |= kept
+            self._last = samples
+        return samples
 
 
 class _JointReader:

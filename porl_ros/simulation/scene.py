@@ -1,16 +1,17 @@
-"""Scenes: a YAML file in `sim/` and the MuJoCo model that is composed from it."""
+"""Scenes: a YAML file in `sim/`, with its task, its cells and its suite."""
 
-import warnings
-from contextlib import contextmanager
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-import mujoco
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PrivateAttr, model_validator
 
 from porl_ros.configfile import StrictModel, load_model
 from porl_ros.errors import ConfigError
-from porl_ros.paths import resolve_model, share_dir
-from porl_ros.robot.config import Name, RobotConfig, Vector3
+from porl_ros.paths import share_dir
+from porl_ros.robot.config import Name
+from porl_ros.simulation.suite import Suite
+from porl_ros.simulation.variant import Variant, is_file, read_cell
+
+__all__ = ["InsertTask", "LiftTask", "PickPlaceTask", "SceneConfig", "Task", "Variant"]
 
 
 class Attachment(StrictModel):
@@ -57,16 +58,6 @@ class PickPlaceTask(LiftTask):
 Task = Annotated[InsertTask | LiftTask | PickPlaceTask, Field(discriminator="kind")]
 
 
-class Variant(StrictModel):
-    """What is particular about one cell: its calibration, friction, latency and noise."""
-
-    friction: PositiveFloat | None = None
-    estimate_offset: Vector3 = (0.0, 0.0, 0.0)
-    estimate_noise: NonNegativeFloat = 0.0
-    joint_noise: NonNegativeFloat = 0.0
-    latency: NonNegativeFloat = 0.0
-
-
 class SceneConfig(StrictModel):
     """A scene file. Its hash is not part of the contract: a policy may move to another cell."""
 
@@ -76,75 +67,39 @@ class SceneConfig(StrictModel):
     camera: str
     task: Task
     variants: dict[Name, Variant] = Field(min_length=1)
+    suite: Suite | None = None
+    _name: str = PrivateAttr("")  # of the file
+
+    @model_validator(mode="after")
+    def _suite_fits(self) -> Self:
+        if self.suite and self.suite.friction:
+            without = [name for name, cell in self.variants.items() if cell.friction is None]
+            if without:
+                raise ValueError(
+                    f"suite.friction = {list(self.suite.friction)}: a factor, and "
+                    f"variants.{without[0]} has no friction; give it one"
+                )
+        return self
 
     @classmethod
-    def load(cls, name: str) -> "SceneConfig":
+    def load(cls, name: str) -> Self:
         """Read `sim/<name>`; ConfigError says what is wrong."""
         path = share_dir() / "sim" / name
         if not path.is_file():
             names = ", ".join(sorted(p.name for p in path.parent.glob("*.yaml")))
             raise ConfigError(f"simulation.scene = '{name}': no such scene; have {names}")
-        return load_model(cls, path)
+        scene = load_model(cls, path)
+        scene._name = name
+        return scene
 
     def variant(self, name: str) -> Variant:
-        """A cell by name; ConfigError lists the cells there are."""
+        """A cell by name, or the one in a file; ConfigError lists the cells there are."""
+        if is_file(name):
+            return read_cell(name, self._name).variant
         if name not in self.variants:
             have = ", ".join(self.variants)
             raise ConfigError(
-                f"simulation.variant = '{name}': the scene has no such cell; have {have}"
+                f"simulation.variant = '{name}': the scene has no such cell; have {have}, "
+                "or give the path of a cell's file"
             )
         return self.variants[name]
-
-
-def build_model(config: RobotConfig, scene: SceneConfig) -> mujoco.MjModel:
-    """Compose world, arm and attachments; ConfigError when they do not fit together."""
-    try:
-        world = mujoco.MjSpec.from_file(str(resolve_model(scene.world)))
-        arm = mujoco.MjSpec.from_file(str(resolve_model(config.kinematics.model)))
-        _mount(arm, scene)
-        for body in arm.bodies:
-            body.gravcomp = 1.0  # the controller of an industrial arm compensates its weight
-        for key in list(arm.keys):
-            arm.delete(key)  # a keyframe of the bare arm does not fit the composed model
-        world.option.timestep = scene.timestep
-        world.option.integrator = arm.option.integrator
-        with _without_prefix_warning():
-            world.attach(arm, prefix="", frame=world.worldbody.add_frame())
-            model = world.compile()
-    except ValueError as error:
-        raise ConfigError(f"scene '{scene.world}': MuJoCo cannot compose it: {error}") from None
-    _check(model, config)
-    return model
-
-
-def _mount(arm: mujoco.MjSpec, scene: SceneConfig) -> None:
-    for attachment in scene.attachments:
-        site = arm.site(attachment.site)
-        if site is None:
-            raise ConfigError(f"attachments: the arm has no site '{attachment.site}'")
-        tool = mujoco.MjSpec.from_file(str(resolve_model(attachment.model)))
-        with _without_prefix_warning():
-            arm.attach(tool, prefix=attachment.prefix, site=site)
-
-
-@contextmanager
-def _without_prefix_warning():
-    """Joints keep their names, as on the robot; MuJoCo warns that such a spec saves badly."""
-    previous = mujoco.get_mju_user_warning()
-    mujoco.set_mju_user_warning(lambda message: None)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            yield
-    finally:
-        mujoco.set_mju_user_warning(previous)
-
-
-def _check(model: mujoco.MjModel, config: RobotConfig) -> None:
-    joints = {model.joint(i).name for i in range(model.njnt)}
-    for joint in config.command_joints:
-        if joint not in joints:
-            raise ConfigError(
-                f"joint '{joint}' of the robot config is not in the scene; "
-                f"it has {', '.join(sorted(filter(None, joints)))}"
-            )

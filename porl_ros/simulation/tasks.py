@@ -7,6 +7,7 @@ import numpy as np
 
 from porl_ros.errors import ConfigError
 from porl_ros.simulation.scene import InsertTask, LiftTask, PickPlaceTask
+from porl_ros.simulation.variant import Variant
 
 if TYPE_CHECKING:
     from porl_ros.simulation.robot import SimulatedRobot
@@ -24,9 +25,12 @@ class Insertion:
         self._config, self._robot = config, robot
         model = robot.model
         self._mocap = _mocap(model, config.socket_body, "socket_body")
-        if robot.variant.friction:
-            model.geom_friction[:, 0] = robot.variant.friction
+        self._friction = _Friction(model, np.full(model.ngeom, True))
         self._estimate = np.zeros(3)
+
+    def enter(self, variant: Variant) -> None:
+        """From now on, be in this cell; called before a reset."""
+        self._friction.set(variant.friction)
 
     @property
     def goal(self) -> np.ndarray:
@@ -37,13 +41,15 @@ class Insertion:
         """Place the socket; returns the joints to start from."""
         config, variant = self._config, self._robot.variant
         home = self._robot.kinematics.home_position
-        place = rng.uniform(-config.socket_spread, config.socket_spread, 2)
+        spread = config.socket_spread * variant.spread
+        place = rng.uniform(-spread, spread, 2)
         socket = np.array([home[0] + place[0], home[1] + place[1], config.socket_height])
         self._robot.data.mocap_pos[self._mocap] = socket
         noise = rng.uniform(-1.0, 1.0, 3) * variant.estimate_noise
         self._estimate = socket + np.array(variant.estimate_offset) + noise
         start = np.array([home[0], home[1], config.socket_height + config.start_height])
-        return start_joints(self._robot, start + rng.uniform(-1.0, 1.0, 3) * config.start_spread)
+        off = rng.uniform(-1.0, 1.0, 3) * (config.start_spread * variant.spread)
+        return start_joints(self._robot, start + off)
 
     def estimates(self) -> dict[str, dict[str, np.ndarray]]:
         """The estimated pose of the socket: its constant error is the calibration's."""
@@ -63,10 +69,13 @@ class Lift:
         self._config, self._robot = config, robot
         self._body = _body(robot.model, config.object_body)
         self._address = _free_joint(robot.model, self._body, config.object_body)
-        if robot.variant.friction:  # the fingers' pads keep theirs, which the grasp depends on
-            of_object = robot.model.geom_bodyid == self._body
-            robot.model.geom_friction[of_object, 0] = robot.variant.friction
+        # The fingers' pads keep theirs, which the grasp depends on.
+        self._friction = _Friction(robot.model, robot.model.geom_bodyid == self._body)
         self._error = np.zeros(3)
+
+    def enter(self, variant: Variant) -> None:
+        """From now on, be in this cell; called before a reset."""
+        self._friction.set(variant.friction)
 
     @property
     def goal(self) -> np.ndarray:
@@ -77,14 +86,19 @@ class Lift:
         """Lay the cube down, turned by any angle about z; returns the joints to start from."""
         config, variant = self._config, self._robot.variant
         home = self._robot.kinematics.home_position
-        place = home[:2] + rng.uniform(-config.object_spread, config.object_spread, 2)
+        place = home[:2] + self._somewhere(rng)
         half = rng.uniform(-np.pi, np.pi) / 2
         pose = [*place, config.object_height, np.cos(half), 0.0, 0.0, np.sin(half)]
         self._robot.data.qpos[self._address : self._address + 7] = pose
         noise = rng.uniform(-1.0, 1.0, 3) * variant.estimate_noise
         self._error = np.array(variant.estimate_offset) + noise
         start = np.array([home[0], home[1], config.object_height + config.start_height])
-        return start_joints(self._robot, start + rng.uniform(-1.0, 1.0, 3) * config.start_spread)
+        off = rng.uniform(-1.0, 1.0, 3) * (config.start_spread * variant.spread)
+        return start_joints(self._robot, start + off)
+
+    def _somewhere(self, rng: np.random.Generator) -> np.ndarray:
+        spread = self._config.object_spread * self._robot.variant.spread
+        return rng.uniform(-spread, spread, 2)
 
     def estimates(self) -> dict[str, dict[str, np.ndarray]]:
         """The estimated pose of the cube: it moves with the cube, its error stays the episode's."""
@@ -101,6 +115,16 @@ class PickPlace(Lift):
         _require_source(robot, "goal_source", config.goal_source)
         self._mark = _mocap(robot.model, config.goal_body, "goal_body")
 
+    def enter(self, variant: Variant) -> None:
+        """As in lifting; ConfigError when a cube in the middle leaves the mark no place."""
+        reach = np.sqrt(2.0) * self._config.object_spread * variant.spread
+        if reach <= self._config.goal_apart:
+            raise ConfigError(
+                f"spread = {variant.spread}: things lie up to {reach:.3f} m from the middle and "
+                f"must be goal_apart = {self._config.goal_apart} m apart; spread them wider"
+            )
+        super().enter(variant)
+
     @property
     def destination(self) -> np.ndarray:
         """Where the centre of the cube is to come to rest."""
@@ -112,7 +136,7 @@ class PickPlace(Lift):
         config, home = self._config, self._robot.kinematics.home_position[:2]
         cube = self._robot.data.qpos[self._address : self._address + 2]
         while True:
-            place = home + rng.uniform(-config.object_spread, config.object_spread, 2)
+            place = home + self._somewhere(rng)
             if np.hypot(*(place - cube)) >= config.goal_apart:
                 break
         self._robot.data.mocap_pos[self._mark] = [*place, config.object_height]
@@ -122,6 +146,17 @@ class PickPlace(Lift):
         """The cube's estimated pose, and the mark's place, which the robot is told exactly."""
         mark = {"position": self.destination.copy(), "orientation": np.array([0.0, 0.0, 0.0, 1.0])}
         return super().estimates() | {self._config.goal_source: mark}
+
+
+class _Friction:
+    """Sliding friction of some geoms, which a cell may set and which the scene's files say."""
+
+    def __init__(self, model: mujoco.MjModel, geoms: np.ndarray):
+        self._model, self._geoms = model, geoms
+        self._nominal = model.geom_friction[geoms, 0].copy()
+
+    def set(self, friction: float | None) -> None:
+        self._model.geom_friction[self._geoms, 0] = friction or self._nominal
 
 
 def start_joints(robot: "SimulatedRobot", position: np.ndarray) -> np.ndarray:

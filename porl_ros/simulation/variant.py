@@ -1,0 +1,67 @@
+"""One cell of a scene: what is particular about it, and files that hold one."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, FiniteFloat, NonNegativeFloat, PositiveFloat
+
+from porl_ros.configfile import StrictModel, load_model
+from porl_ros.errors import ConfigError
+from porl_ros.robot.config import Vector3
+
+Share = Annotated[FiniteFloat, Field(ge=0.0, lt=1.0)]
+
+
+class Variant(StrictModel):
+    """What is particular about one cell; the defaults are the scene as its files describe it."""
+
+    # Dynamics.
+    friction: PositiveFloat | None = None  # sliding, of what the task is about; None: the files'
+    damping: PositiveFloat = 1.0  # times that of the commanded joints and their drives
+    payload: NonNegativeFloat = 0.0  # kg at the tool point that the arm's controller knows not of
+    latency: NonNegativeFloat = 0.0  # s from a command to its effect
+    # What the sensors say.
+    estimate_offset: Vector3 = (0.0, 0.0, 0.0)  # m, constant: the calibration's
+    estimate_noise: NonNegativeFloat = 0.0  # m, uniform +- this an axis, constant in an episode
+    joint_noise: NonNegativeFloat = 0.0  # rad, standard deviation of each reading
+    dropped: Share = 0.0  # probability that a source's new sample is lost: the last one stays
+    # Where things are.
+    spread: PositiveFloat = 1.0  # times the task's spreads
+
+
+class Calibration(StrictModel):
+    """Where an estimated cell comes from, and how far it can be believed."""
+
+    robot: str
+    contract_hash: str
+    stores: tuple[str, ...]
+    episodes: int
+    start: str  # the cell from which the search began, and that keeps what the data cannot tell
+    residual_before: NonNegativeFloat  # root mean square of the one-step error of the tool, m
+    residual_after: NonNegativeFloat
+    intervals: dict[str, tuple[FiniteFloat, FiniteFloat]]  # 95 %, of what was estimated
+    untold: dict[str, str]  # what the data cannot tell, and why
+
+
+class CellFile(StrictModel):
+    """A cell in a file of its own, for one scene: `porl calibrate` writes them, and people may."""
+
+    scene: str
+    variant: Variant
+    calibration: Calibration | None = None
+
+
+def is_file(name: str) -> bool:
+    """The name of a cell is a path: names of a scene's own cells have neither dot nor slash."""
+    return "." in name or "/" in name
+
+
+def read_cell(path: str | Path, scene: str) -> CellFile:
+    """Read a cell; ConfigError when it is none, or one of another scene than `scene`."""
+    cell = load_model(CellFile, Path(path))
+    if cell.scene != scene:
+        raise ConfigError(
+            f"{path}: scene = '{cell.scene}': is a cell of another scene than '{scene}'; "
+            f"calibrate one with a robot whose simulation.scene is '{scene}'"
+        )
+    return cell
