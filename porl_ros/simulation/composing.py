@@ -12,8 +12,6 @@ from porl_ros.robot.config import Kinematics, RobotConfig
 from porl_ros.simulation.scene import SceneConfig
 
 PAYLOAD = "tool_payload"  # a body at the tool point; weighs nothing unless the cell says so
-    "tool_payload"  # a body without weight or shape at the tool point, until a cell gives it some
-)
 
 
 def build_model(config: RobotConfig, scene: SceneConfig) -> mujoco.MjModel:
