@@ -38,7 +38,11 @@ def _nodes(context) -> list[Node]:
             parameters=[spec.parameters, *([common.params_file] if common.params_file else [])],
             arguments=["--ros-args", "--log-level", common.log_level, "--enclave", spec.enclave],
             output="screen",
-            on_exit=Shutdown(reason=f"{spec.name} ended") if spec.required else None,
+            respawn=common.respawn,
+            respawn_delay=1.0,
+            on_exit=None
+            if common.respawn or not spec.required
+            else Shutdown(reason=f"{spec.name} ended"),
         )
         for spec in SimulationBringup.parse(values).nodes()
     ]

@@ -41,6 +41,9 @@ class LaunchArguments(Arguments):
     namespace: str = Field("", description="namespace of the robot")
     params_file: str = Field("", description="YAML file with parameters; wins over the arguments")
     log_level: Literal["debug", "info", "warn", "error"] = Field("info", description="of all nodes")
+    respawn: bool = Field(
+        False, description="start a node that has ended again, after a second; else all end with it"
+    )
 
 
 class SimulationBringup(Arguments):
