@@ -1,6 +1,7 @@
 """`porl`: one command for everything that is done from a terminal.
 
-Exit codes: 0 done, 1 an error that is told in a sentence, 2 wrong usage, 130 interrupted.
+Exit codes: 0 done, 1 an error that is told in a sentence, 2 wrong usage, 3 a policy that is not
+admitted (`porl validate`), 130 interrupted.
 """
 
 import atexit
@@ -134,6 +135,40 @@ def evaluate(
     from porl_ros.cli.base_policy import evaluate_policy
 
     evaluate_policy(robot, bundle, variant, episodes, seed)
+
+
+@app.command()
+def validate(
+    bundle: Annotated[Path, typer.Argument(help="Policy bundle.")],
+    robot: RobotOption = "ur5e_insert",
+    as_base: Annotated[
+        bool,
+        typer.Option("--as-base", help="Admit for fine-tuning, by the safety bounds alone."),
+    ] = False,
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="Admitted bundle to compare with: the base, or what acts now."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; default: one a core. Same result.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Run nothing: say whether it is admitted here.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts: the record.")] = False,
+) -> None:
+    """Prove a policy in simulation before a physical robot runs it.
+
+    Runs the suite of the robot's scene with the policy as it will act, judges it by `gate.rule`
+    of the robot config, and writes a signed record and a report beside the bundle. Exits with 3
+    when it is not admitted. Examples: `porl validate runs/base --as-base`, then
+    `porl validate runs/out/bundles/000012 --reference runs/base`
+    """
+    from porl_ros.cli.validate import check_admission, validate_policy
+
+    if check:
+        raise typer.Exit(check_admission(robot, bundle, as_json))
+    raise typer.Exit(validate_policy(robot, bundle, as_base, reference, workers, as_json))
 
 
 @app.command()

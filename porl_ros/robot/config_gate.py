@@ -24,7 +24,7 @@ class Bounds(StrictModel):
     interventions: NonNegativeFloat | None = Field(0.05, le=1.0)
     velocity: PositiveFloat | None = Field(1.0, le=1.0)
     acceleration: PositiveFloat | None = Field(1.0, le=1.0)
-    contact_force: PositiveFloat | None = 150.0
+    contact_force: PositiveFloat | None = 250.0
     roughness: PositiveFloat | None = 2.0
 
 

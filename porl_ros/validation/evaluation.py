@@ -3,10 +3,11 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from scipy.stats import binomtest
@@ -18,6 +19,8 @@ from porl_ros.simulation.env import RobotEnv
 
 # Seeds of evaluation episodes begin here: far from those of training and of demonstrations.
 EVALUATION_SEED = 2_000_000_000_000
+
+Case, Result = TypeVar("Case"), TypeVar("Result")
 
 
 class EpisodeOutcome(NamedTuple):
@@ -106,6 +109,13 @@ class Evaluator:
             results.append(Evaluation(tuple(sorted(episodes))))
         return results
 
+    def each(
+        self, function: Callable[[RobotEnv, RobotConfig, Case], Result], cases: Iterable[Case]
+    ) -> Iterator[Result]:
+        """Results of `function(env, config, case)` in the order of the cases, as they come; what is
+        left when the iterator is closed is not run."""
+        return self._pool.map(partial(_call, function), cases)
+
     def __enter__(self) -> "Evaluator":
         return self
 
@@ -122,6 +132,10 @@ def _prepare(robot_config: str, variant: str | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     _config = load_robot(robot_config)
     _env = RobotEnv(_config, variant)
+
+
+def _call(function: Callable[[RobotEnv, RobotConfig, Case], Result], case: Case) -> Result:
+    return function(_env, _config, case)
 
 
 def _run(bundle: str, seeds: Iterable[int]) -> list[EpisodeOutcome]:

@@ -5,7 +5,7 @@ import pytest
 from porl_ros import __version__
 from porl_ros.cli.main import app
 
-COMMANDS = ["demo", "demos", "bc", "evaluate", "finetune", "version"]
+COMMANDS = ["demo", "demos", "bc", "evaluate", "finetune", "validate", "version"]
 
 
 def test_every_command_is_tested_here():

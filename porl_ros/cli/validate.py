@@ -1,0 +1,90 @@
+"""`porl validate`: the gate from a terminal."""
+
+import json
+from pathlib import Path
+
+from rich.markup import escape
+
+from porl_ros.cli.terminal import lines, progress, readable, table_of, tables
+from porl_ros.robot.loading import load_robot
+from porl_ros.validation.admission import NotAdmitted, verify
+from porl_ros.validation.gate import Progress, Validation
+from porl_ros.validation.record import Criterion, Record, record_path, report_path
+from porl_ros.validation.report import write_report
+
+NOT_ADMITTED = 3
+WORST = 5  # seeds that are named
+
+
+def validate_policy(
+    robot: str,
+    bundle: Path,
+    as_base: bool,
+    reference: Path | None,
+    workers: int | None,
+    as_json: bool,
+) -> int:
+    """Judge, write record and report, show the result; returns the exit code."""
+    validation = Validation(robot, bundle, as_base, reference, workers)
+    with readable(bundle), progress() as bar:
+        task = bar.add_task("validating", total=validation.planned)
+        record = validation.run(
+            lambda p: bar.update(task, completed=p.episodes, description=_of(p))
+        )
+        write_report(report_path(bundle), record)
+    if as_json:
+        print(json.dumps(record.model_dump(mode="json"), indent=1))
+    else:
+        _show(record, bundle)
+    return 0 if record.admitted else NOT_ADMITTED
+
+
+def check_admission(robot: str, bundle: Path, as_json: bool) -> int:
+    """Say whether the bundle may act, as the policy node would; returns the exit code."""
+    try:
+        record = verify(bundle, load_robot(robot)).record
+    except NotAdmitted as error:
+        lines.print(f"[bold red]not admitted[/] ({error.reason}): {escape(str(error))}")
+        return NOT_ADMITTED
+    if as_json:
+        print(json.dumps(record.model_dump(mode="json"), indent=1))
+    else:
+        _show(record, bundle)
+    return 0
+
+
+def _of(progress: Progress) -> str:
+    return f"validating, {progress.successes} of {progress.episodes} successful"
+
+
+def _show(record: Record, bundle: Path) -> None:
+    table = table_of("what", "found", "interval", "asked for", "")
+    for criterion in record.criteria:
+        table.add_row(*_row(criterion))
+    tables.print(table)
+    cell = f"{record.scene}, cell {record.cell}"
+    lines.print(
+        f"{len(record.episodes)} of {record.planned} episodes in {escape(cell)}, seeds from "
+        f"{record.episodes[0].seed}, {record.seconds:.0f} s; worst seeds "
+        f"{', '.join(str(one.seed) for one in worst(record)) or 'none'}"
+    )
+    colour = "green" if record.admitted else "red"
+    lines.print(f"[bold {colour}]{record.decision}[/]: {escape(record.why)}")
+    lines.print(
+        f"record {escape(str(record_path(bundle)))}, report {escape(str(report_path(bundle)))}"
+    )
+
+
+def worst(record: Record) -> list:
+    """Failures with the highest forces first."""
+    failed = [one for one in record.episodes if not one.success]
+    return sorted(failed, key=lambda one: -one.contact_force)[:WORST]
+
+
+def _row(criterion: Criterion) -> list[str]:
+    found = "" if criterion.found is None else f"{criterion.found:.3g}"
+    low, high = criterion.low, criterion.high
+    interval = "" if low is None or high is None else f"{low:.3g} to {high:.3g}"
+    holds = {True: "[green]holds[/]", False: "[red]does not hold[/]", None: "not shown"}
+    verdict = holds[criterion.holds] if criterion.asked else "measured only"
+    return [criterion.name, found, interval, criterion.asked, verdict]
