@@ -161,8 +161,8 @@ def validate(
 
     Runs the suite of the robot's scene with the policy as it will act, judges it by `gate.rule`
     of the robot config, and writes a signed record and a report beside the bundle. Exits with 3
-    when it is not admitted. Examples: `porl validate runs/base --as-base`, then
-    `porl validate runs/out/bundles/000012 --reference runs/base`
+    when it is not admitted. A base to be improved: `--as-base`; what came of it:
+    `--reference runs/base`. Example: `porl validate runs/base --as-base`
     """
     from porl_ros.cli.validate import check_admission, validate_policy
 

@@ -38,7 +38,8 @@ class LearnerLink:
             on_loaded=lambda: node.call_soon(on_news),
             on_refused=lambda error: self._log.error(f"the present policy goes on: {error}"),
         )
-        node.create_subscription(String, "learner/bundle", self._on_bundle, messages.LATCHED_EVENTS)
+        for topic in ("learner/bundle", "gate/admitted"):  # once made; once the gate let it pass
+            node.create_subscription(String, topic, self._on_bundle, messages.LATCHED_EVENTS)
         if grants:
             node.create_subscription(
                 Int64MultiArray, "learner/grant", self._on_grant, messages.LATCHED_EVENTS
@@ -90,4 +91,4 @@ class LearnerLink:
         try:
             self._loader.request(str(json.loads(message.data)["path"]))
         except (ValueError, KeyError, TypeError, RecursionError):  # however deep it is nested
-            self._log.error("learner/bundle: is not JSON with a path; ignored")
+            self._log.error("a bundle's announcement is not JSON with a path; ignored")

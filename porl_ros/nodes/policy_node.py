@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from porl_ros.nodes import messages
+from porl_ros.nodes.admission import GatedRuntime, declare_gate, mode_in_force, warn_while_off
 from porl_ros.nodes.base import PorlNode, run
 from porl_ros.nodes.commands import Commands
 from porl_ros.nodes.control import Control, Parts
@@ -49,6 +50,7 @@ class PolicyNode(PorlNode):
         self._interaction: Interaction | None = None
         self._learner: LearnerLink | None = None
         self._control: Control | None = None
+        self._gate = "off"  # only ever gets stricter
         self._state = StateTopic(self)
         self._stop = Stop(self, self._on_stop, self._on_stop_reset)
         self._operator = Operator(self)
@@ -58,6 +60,7 @@ class PolicyNode(PorlNode):
         self.parameter("robot_config", "ur5e_insert", "path or name of the robot config")
         self.parameter("bundle", "", "policy bundle to begin with")
         declare_recording(self)
+        declare_gate(self)
         self.parameter("mode", "lockstep", "lockstep (with a simulation) or paced (by the clock)")
         self.parameter("device", "auto", "where the policy is computed: auto, cpu or cuda")
         self.parameter("explore", True, "add the bundle's exploration noise to actions")
@@ -154,8 +157,10 @@ class PolicyNode(PorlNode):
         return Watchdogs(config, chosen, self.value("late_tick"), self.value("inference_deadline"))
 
     def _load(self, config: RobotConfig) -> PolicyRuntime:
-        runtime = PolicyRuntime(
-            config, self.value("device"), self.value("explore"), self.value("seed")
+        self._gate = mode_in_force(self, config, self._gate)
+        warn_while_off(self, config, self._gate)
+        runtime = GatedRuntime(
+            self._gate, config, self.value("device"), self.value("explore"), self.value("seed")
         )
         runtime.swap(runtime.load(self.required("bundle")))
         shares = runtime.bundle.manifest.saturation
