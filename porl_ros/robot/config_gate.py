@@ -3,9 +3,16 @@
 No part of the contract: how much proof is asked for differs from place to place.
 """
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from porl_ros.configfile import StrictModel
 from porl_ros.robot.contract import contract_hash
@@ -64,6 +71,11 @@ class Rule(StrictModel):
         return contract_hash(self.model_dump(mode="json"))
 
 
+def _word(mode: object) -> object:
+    """YAML reads `off` as no."""
+    return "off" if mode is False else mode
+
+
 class Gate(StrictModel):
     """Which bundles must be admitted before a physical robot runs them.
 
@@ -71,6 +83,6 @@ class Gate(StrictModel):
     a physical robot must be told in so many words: `i_accept_an_unchecked_policy`.
     """
 
-    mode: Literal["initial", "every", "off"] = "initial"
+    mode: Annotated[Literal["initial", "every", "off"], BeforeValidator(_word)] = "initial"
     i_accept_an_unchecked_policy: bool = False
     rule: Rule = Rule()

@@ -11,7 +11,7 @@ from porl_ros.errors import PorlError
 from porl_ros.robot.config import RobotConfig
 from porl_ros.validation.fingerprint import code_hash, scene_hash, suite_hash
 from porl_ros.validation.record import Made, Record, RecordError, read_record
-from porl_ros.validation.site_key import SiteKeyError, read_site_key
+from porl_ros.validation.site_key import SiteKeyError
 
 MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
 LARGEST = 256 * 2**20  # bytes of a file of a bundle
@@ -68,7 +68,7 @@ def verify(
     """
     bundle = Path(bundle)
     try:
-        record = read_record(bundle, read_site_key())
+        record = read_record(bundle)
     except (RecordError, SiteKeyError) as error:
         reason = getattr(error, "reason", "no site key")
         raise NotAdmitted(reason, f"{bundle}: not admitted: {error}") from None

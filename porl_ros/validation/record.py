@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, Field, FiniteFloat, NonNegativeInt, Validati
 
 from porl_ros.configfile import StrictModel
 from porl_ros.errors import PorlError
-from porl_ros.validation.site_key import make_site_key
+from porl_ros.validation.site_key import make_site_key, read_site_key
 
 SUFFIX, REPORT_SUFFIX = ".admission.json", ".admission.html"
 MAX_RECORD = 16 * 2**20  # bytes; a thousand episodes take half of one
@@ -151,8 +151,9 @@ def write_file(path: Path, content: bytes) -> None:
         os.close(folder)
 
 
-def read_record(bundle: Path | str, key: bytes) -> Record:
-    """The record as it was signed. Raises RecordError: `missing`, `edited`, `other key`."""
+def read_record(bundle: Path | str) -> Record:
+    """The record as it was signed. Raises RecordError: `missing`, `edited`, `other key`; and
+    SiteKeyError."""
     path = record_path(bundle)
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
@@ -162,8 +163,9 @@ def read_record(bundle: Path | str, key: bytes) -> Record:
             "missing", f"{path}: there is no record of a validation ({error.strerror}); make one "
             "with `porl validate`"
         ) from None  # fmt: skip
+    key = read_site_key()
     try:
-        said = json.loads(content[: MAX_RECORD + 1])
+        said = json.loads(content)
         body, key_id = said["record"], said["key"]
         rendered = _render(body, key)
     except (ValueError, KeyError, TypeError, RecursionError):
