@@ -67,20 +67,30 @@ class SimulatedRobot:
 
     def reset(self, seed: int) -> Samples:
         """Begin the episode of this seed; returns the first samples."""
-        if self._next is not self.variant:
-            self._enter(self._next)
+        self._clear()
         self._rng = np.random.default_rng(seed)
-        mujoco.mj_resetData(self.model, self.data)
-        joints = self.task.reset(self._rng)
-        for drive, position in zip(self._drives, joints, strict=True):
-            drive.place(self.data, position)
-        self._command = joints.copy()
-        self._underway.clear()
-        self._last, self._now = {}, 0
-        mujoco.mj_forward(self.model, self.data)
+        self._stand(self.task.reset(self._rng))
         mujoco.mj_step(self.model, self.data, round(self.task.settle_time / self.scene.timestep))
         self.time_ns += self.config.period_ns
         return self.samples()
+
+    def begin_at(self, joints: np.ndarray) -> None:
+        """Begin with the commanded joints (n,) here, all else where the scene's files put it."""
+        self._clear()
+        self._stand(joints)
+
+    def _clear(self) -> None:
+        if self._next is not self.variant:
+            self._enter(self._next)
+        mujoco.mj_resetData(self.model, self.data)
+        self._underway.clear()
+        self._last, self._now = {}, 0
+
+    def _stand(self, joints: np.ndarray) -> None:
+        for drive, position in zip(self._drives, joints, strict=True):
+            drive.place(self.data, position)
+        self._command = joints.copy()
+        mujoco.mj_forward(self.model, self.data)
 
     def step(self, command: np.ndarray) -> Samples:
         """Carry out a command for one control period; shape (n,), joint positions."""

@@ -33,6 +33,11 @@ class InsertTask(StrictModel):
     start_height: PositiveFloat
     start_spread: NonNegativeFloat
 
+    @property
+    def height(self) -> float:
+        """Of what is estimated, above the table, m."""
+        return self.socket_height
+
 
 class LiftTask(StrictModel):
     """A cube lies somewhere, turned somehow; the gripper picks it up."""
@@ -44,6 +49,11 @@ class LiftTask(StrictModel):
     object_spread: NonNegativeFloat
     start_height: PositiveFloat
     start_spread: NonNegativeFloat
+
+    @property
+    def height(self) -> float:
+        """Of what is estimated, above the table, m."""
+        return self.object_height
 
 
 class PickPlaceTask(LiftTask):
