@@ -8,6 +8,7 @@ from rich.markup import escape
 from porl_ros.cli.terminal import lines, progress, readable, table_of, tables
 from porl_ros.robot.loading import load_robot
 from porl_ros.validation.admission import NotAdmitted, verify
+from porl_ros.validation.evaluation import Evaluator
 from porl_ros.validation.gate import Progress, Validation
 from porl_ros.validation.record import Criterion, Record, record_path, report_path
 from porl_ros.validation.report import write_report
@@ -25,11 +26,11 @@ def validate_policy(
     as_json: bool,
 ) -> int:
     """Judge, write record and report, show the result; returns the exit code."""
-    validation = Validation(robot, bundle, as_base, reference, workers)
-    with readable(bundle), progress() as bar:
+    validation = Validation(robot, bundle, as_base, reference)
+    with readable(bundle), progress() as bar, Evaluator(robot, workers=workers) as evaluator:
         task = bar.add_task("validating", total=validation.planned)
         record = validation.run(
-            lambda p: bar.update(task, completed=p.episodes, description=_of(p))
+            evaluator, lambda p: bar.update(task, completed=p.episodes, description=_of(p))
         )
         write_report(report_path(bundle), record)
     if as_json:

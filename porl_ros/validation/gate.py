@@ -49,9 +49,8 @@ class Validation:
         bundle: Path,
         as_base: bool = False,
         reference: Path | None = None,
-        workers: int | None = None,
     ):
-        self._robot, self._bundle, self._workers = robot, bundle, workers
+        self._bundle = bundle
         self.config = load_robot(robot)
         self._loaded = load_bundle(bundle, self.config)
         self._suite = Suite.load(self.config.simulation.scene)
@@ -63,14 +62,13 @@ class Validation:
         pairs = {e.seed: e for e in self._reference.episodes} if self._reference else None
         self._judge = Judge(self.config.gate.rule, self.planned, as_base, pairs)
 
-    def run(self, progress: Callable[[Progress], None] = lambda p: None) -> Record:
+    def run(
+        self, evaluator: Evaluator, progress: Callable[[Progress], None] = lambda p: None
+    ) -> Record:
         """Run episodes until it is decided, write the record and return it. Interrupted, nothing
-        is written."""
+        is written. `evaluator` is one for this robot; it may be used again."""
         begun, successes = time.monotonic(), 0
-        with (
-            Evaluator(self._robot, workers=self._workers) as evaluator,
-            closing(evaluator.each(measure, self._cases())) as episodes,
-        ):
+        with closing(evaluator.each(measure, self._cases())) as episodes:
             for one in episodes:
                 successes += one.success
                 decided = self._judge.observe(one)
@@ -148,18 +146,6 @@ class Validation:
             made_by=f"{getpass.getuser()}@{socket.gethostname()}",
             seconds=round(seconds, 3),
         )
-
-
-def validate(
-    robot: str | Path,
-    bundle: Path,
-    as_base: bool = False,
-    reference: Path | None = None,
-    workers: int | None = None,
-    progress: Callable[[Progress], None] = lambda p: None,
-) -> Record:
-    """Judge a bundle and write its record. Raises PorlError when it cannot be judged."""
-    return Validation(robot, bundle, as_base, reference, workers).run(progress)
 
 
 def _check(rule: Rule, planned: int, as_base: bool) -> None:
