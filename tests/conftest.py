@@ -15,6 +15,12 @@ os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(1, 101))
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _site(tmp_path_factory) -> None:
+    """Nothing that is tested is written into this site's audit log, or signed with its key."""
+    os.environ["PORL_AUDIT_LOG"] = str(tmp_path_factory.mktemp("site") / "audit.jsonl")
+
+
 @pytest.fixture(scope="session")
 def config() -> RobotConfig:
     """The shipped insertion robot; frozen, so all tests may share it."""

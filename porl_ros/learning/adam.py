@@ -29,6 +29,15 @@ class Adam:
         self._squares = [torch.zeros_like(parameter) for parameter in self._parameters]
         self._steps = torch.zeros((), device=self._parameters[0].device)
 
+    @property
+    def rate(self) -> float:
+        """The learning rate, of the steps from now on."""
+        return self._options["lr"]
+
+    @rate.setter
+    def rate(self, rate: float) -> None:
+        self._options["lr"] = rate
+
     def state_dict(self) -> dict[str, Tensor]:
         """What it remembers of earlier steps, not copied."""
         moments = {"means": self._means, "squares": self._squares}

@@ -95,7 +95,8 @@ class MemoryBooks(StrictModel):
 
 
 class RunBooks(StrictModel):
-    """Of `FineTuning`. `last_rows`: of each run the last row fed, and its checksum."""
+    """Of `FineTuning`. `last_rows`: of each run the last row fed, and its checksum. `configured`
+    and `tuned`: the settings that may change while it learns, at the start and since."""
 
     version: Count
     published_at: Count
@@ -104,6 +105,8 @@ class RunBooks(StrictModel):
     paused: bool
     forgiven: Count
     returns: Count
+    configured: dict[str, int | float]
+    tuned: dict[str, int | float]
     acted: dict[str, Annotated[int, Field(ge=-1, le=2**62)]]
     last_rows: dict[str, tuple[Address, Annotated[int, Field(ge=0, lt=2**32)]]]
     saturation: dict[str, Annotated[float, Field(ge=0.0, le=1.0)]]

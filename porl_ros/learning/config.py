@@ -12,6 +12,15 @@ from pydantic import Field, model_validator
 from porl_ros.configfile import StrictModel, load_model
 from porl_ros.policy.network import Width
 
+# What may change while it learns, from one environment step to the next. All else is the shape of
+# networks and memory, or of stages that are over.
+LIVE = frozenset({
+    "total_steps", "utd", "actor_delay", "batch_size", "success_share", "recent_share",
+    "prior_share", "discount", "target_rate", "target_critics", "critic_learning_rate",
+    "actor_learning_rate", "exploration_std", "anchor", "anchor_final", "box_penalty",
+    "recovery_steps", "publish_every",
+})  # fmt: skip
+
 
 class PorlConfig(StrictModel):
     """Settings of PORL: pre-sample, critic warm-up, online updates."""

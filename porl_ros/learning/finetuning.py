@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from porl_ros.configfile import parse
 from porl_ros.errors import ConfigError
 from porl_ros.learning.books import State
-from porl_ros.learning.checkpoint import Checkpoint, CheckpointMismatch
-from porl_ros.learning.config import PorlConfig
+from porl_ros.learning.checkpoint import BOOKS, Checkpoint, CheckpointMismatch
+from porl_ros.learning.config import LIVE, PorlConfig
 from porl_ros.learning.publishing import Publisher
 from porl_ros.learning.store_tail import StoreTail
 from porl_ros.learning.trainer import Progress, Stage, Trainer
@@ -73,6 +74,7 @@ class FineTuning:
         torch.set_num_threads(1)  # the other core belongs to the robot; two threads gain little
         self.base: PolicyBundle = load_bundle(base, robot)
         self.config, self.lockstep = config, lockstep
+        self._configured = config.model_dump(mode="json", include=set(LIVE))
         self._paused = False
         self._robot, self._seed = robot, seed
         device = resolve_device(device)
@@ -99,6 +101,29 @@ class FineTuning:
             )
         for chunk in read_store(demonstrations, self._robot.contract_hash, self._robot.contract):
             self.trainer.feed_prior(chunk)
+
+    def tune(self, wanted: PorlConfig) -> dict[str, tuple[Any, Any]]:
+        """Go on with other settings; what changed: old and new by name.
+
+        Raises ConfigError, and changes nothing, for a setting that cannot change in a run, or does
+        not fit the robot or what there is to learn from.
+        """
+        changes = {
+            name: (old, new) for name, old in self.config if (new := getattr(wanted, name)) != old
+        }
+        self.check_tuning(wanted)
+        self.config = wanted
+        self.trainer.tune(wanted)
+        self._publisher.exploration_std = wanted.exploration_std
+        self._grant_more()
+        return changes
+
+    def check_tuning(self, wanted: PorlConfig) -> None:
+        """Raises what `tune` would. Any thread."""
+        for name, old in self.config:
+            new = getattr(wanted, name)
+            if new != old and name not in LIVE:
+                raise ConfigError(f"{name} = {new}: cannot change while it learns, is {old}")
 
     def pause(self, paused: bool) -> None:
         """Stop or resume learning; the robot goes on. What it does meanwhile earns no updates."""
@@ -171,12 +196,12 @@ class FineTuning:
     def made_for(self) -> dict[str, Any]:
         """What a checkpoint must have been made for to be one of this run. JSON-able.
 
-        How long the run is to be is no part of that: one that is finished may go on.
+        What may change while it learns is no part of that; a finished run may be made longer.
         """
         return {
             "contract": self._robot.contract,
             "base_policy": self.base.manifest.weights_sha256,
-            "learner": self.config.model_dump(mode="json", exclude={"total_steps"}),
+            "learner": self.config.model_dump(mode="json", exclude=set(LIVE)),
             "seed": self._seed,
             "device": self.trainer.porl.device,
             "return_range": list(self._robot.return_range),
@@ -187,7 +212,7 @@ class FineTuning:
         state = self.trainer.state_dict()
         nothing = np.zeros((0, self.base.actor.observation_size), np.float32)
         state.tensors["data"]["seen"] = torch.from_numpy(np.concatenate([nothing, *self._seen]))
-        books = {
+        books: dict[str, Any] = {
             "version": self.version,
             "published_at": self._published_at,
             "published_updates": self._published_updates,
@@ -195,6 +220,8 @@ class FineTuning:
             "paused": self._paused,
             "forgiven": self.forgiven,
             "returns": self.returns,
+            "configured": self._configured,
+            "tuned": self.config.model_dump(mode="json", include=set(LIVE)),
             "acted": dict(self._acted),
             "last_rows": dict(self._store.last_rows),
             "saturation": self.saturation,
@@ -227,8 +254,27 @@ class FineTuning:
         self._resumed = True
         until, _, since = books["grant"]  # the version may be one that was published afterwards
         self.grant = Grant(until, self.version, since)
-        if until == self._published_at:  # that run was finished; this one may be longer
-            self.grant = self._next_grant()
+        self._tune_as_before(checkpoint, books)
+        self._grant_more()
+
+    def _tune_as_before(self, checkpoint: Checkpoint, books: dict[str, Any]) -> None:
+        """What was tuned by hand stays so, unless it is configured otherwise by now."""
+        configured, tuned = books["configured"], books["tuned"]
+        kept = {n: v for n, v in tuned.items() if configured.get(n) == self._configured.get(n)}
+        try:
+            self.tune(parse(PorlConfig, self.config.model_dump() | kept, str(checkpoint.path)))
+        except ConfigError as error:
+            raise CheckpointMismatch(
+                f"{error}; put {BOOKS} right, or name another output"
+            ) from None
+
+    def _grant_more(self) -> None:
+        """The run may have become longer, or its blocks: or nobody would take the next step."""
+        if self._paused or self.trainer.stage not in (Stage.ONLINE, Stage.FINISHED):
+            return
+        config = self.config
+        until = min(self._published_at + 2 * config.publish_every, config.total_steps)
+        self.grant = self.grant._replace(until=max(self.grant.until, until))
 
     def _feed(self, chunk: Chunk) -> None:
         if self.trainer.env_steps < self.config.presample_steps:

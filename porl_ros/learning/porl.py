@@ -67,6 +67,12 @@ class Porl:
         self.critic_updates = self.actor_updates = 0
         self.last_value = torch.tensor(float("nan"))  # mean Q of the last critic batch
 
+    def tune(self, config: PorlConfig) -> None:
+        """Go on with other settings, of those that may change: `LIVE`."""
+        self.config = config
+        self._critic_adam.rate = config.critic_learning_rate
+        self._actor_adam.rate = config.actor_learning_rate
+
     @torch.no_grad()
     def update_critics(self, batch: Batch, monte_carlo: bool = False) -> Tensor:
         """One step of all critics towards TD targets, or Monte-Carlo returns; the loss, (1,).

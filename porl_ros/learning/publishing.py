@@ -28,7 +28,7 @@ class Publisher:
         self, folder: Path, robot: RobotConfig, base: PolicyBundle, exploration_std: float
     ):
         self._folder, self._robot, self._base = folder, robot, base
-        self._exploration_std = exploration_std
+        self.exploration_std = exploration_std
         self.version = base.manifest.version  # the newest that the policy side is to know of
         self.latest = base.path
         self._earlier: dict[tuple[int, int, int], int] | None = None  # see `_ours`
@@ -66,7 +66,7 @@ class Publisher:
             version=version,
             parent=self._base.manifest.weights_sha256,
             returns=returns,
-            exploration_std=self._exploration_std,
+            exploration_std=self.exploration_std,
             env_steps=trainer.env_steps,
             gradient_steps=trainer.porl.critic_updates,
         )

@@ -80,6 +80,12 @@ class Trainer:
             *sizes, config.memory_capacity, config.discount, seed, n_step=config.n_step, prior=prior
         )
 
+    def tune(self, config: PorlConfig) -> None:
+        """Go on with other settings, of those that may change: `LIVE`."""
+        self.config = self.warmup.config = config
+        self.memory.discount = self.prior.discount = config.discount
+        self.porl.tune(config)
+
     @property
     def stage(self) -> Stage:
         """Follows from the counters alone."""

@@ -30,7 +30,7 @@ class CriticWarmup:
     """
 
     def __init__(self, porl: Porl, memory: ReplayMemory, config: PorlConfig):
-        self._porl, self._memory, self._config = porl, memory, config
+        self._porl, self._memory, self.config = porl, memory, config
         self.updates = 0
         self.error = float("nan")  # see `critic_error`; of the last check
         self._phase_updates = 0
@@ -56,8 +56,8 @@ class CriticWarmup:
         """
         monte_carlo = self._phases[0][0] and self._memory.finished > 0
         # Successes drawn more often than they happen would bias Monte-Carlo values upwards.
-        share = 0.0 if monte_carlo else self._config.success_share
-        batch = self._memory.sample(self._config.batch_size, share, finished_only=monte_carlo)
+        share = 0.0 if monte_carlo else self.config.success_share
+        batch = self._memory.sample(self.config.batch_size, share, finished_only=monte_carlo)
         loss = self._porl.update_critics(batch, monte_carlo)
         self.updates += 1
         self._phase_updates += 1
@@ -106,7 +106,7 @@ class CriticWarmup:
         improved = self.error < ENOUGH * self._best
         self._best = min(self._best, self.error)
         self._checks_since = 0 if improved else self._checks_since + 1
-        return self._checks_since >= self._config.warmup_patience
+        return self._checks_since >= self.config.warmup_patience
 
     def _end_phase(self) -> None:
         self._phases.pop(0)

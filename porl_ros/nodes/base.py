@@ -9,8 +9,10 @@ from typing import Any
 import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.logging import get_logger
 
 from porl_ros.errors import ConfigError, PorlError
 from porl_ros.nodes.graph import RANGE, stay_local
@@ -40,9 +42,10 @@ class PorlNode(LifecycleNode):
         self.exit_code: int | None = None
         self.parameter("autostart", True, "configure and activate without being asked")
 
-    def parameter(self, name: str, default: Any, description: str) -> None:
-        """Declare a parameter that is read at configure and does not change afterwards."""
-        self.declare_parameter(name, default, ParameterDescriptor(description=description))
+    def parameter(self, name: str, default: Any, description: str, read_only: bool = False) -> None:
+        """Declare a parameter that is read at configure, or, if `read_only`, at the start."""
+        descriptor = ParameterDescriptor(description=description, read_only=read_only)
+        self.declare_parameter(name, default, descriptor)
 
     def value(self, name: str) -> Any:
         """The present value of a parameter."""
@@ -168,6 +171,8 @@ def run(node_type: type[PorlNode], args: list[str] | None = None) -> int:
         if node.value("autostart"):
             _autostart(node)
         _spin(node, signals)
+    except ParameterException as error:  # one that is given does not fit
+        get_logger(node_type.__name__).fatal(str(error))
     finally:
         code = _finish(node)
     return code

@@ -23,8 +23,10 @@ from porl_ros.learning.metrics import MetricsLog
 from porl_ros.learning.trainer import Progress, Stage
 from porl_ros.nodes import messages
 from porl_ros.nodes.base import PorlNode, run, steady_seconds
+from porl_ros.nodes.tuning import PREFIX, Tuning, configured
 from porl_ros.policy.saturation import saturation_warning
 from porl_ros.robot.loading import load_robot
+from porl_ros.validation import audit
 
 IDLE = 0.002  # seconds between two looks at a store in which nothing is new
 NEWS = 2.0  # seconds without any after which it says what it waits for
@@ -43,9 +45,8 @@ class FinetuneNode(PorlNode):
         self.parameter(
             "checkpoint_interval", 30.0, "seconds between checkpoints of the learner; 0: none"
         )
-        self.parameter(
-            "learner_config", "", "YAML file with settings of the learner; empty: the defaults"
-        )
+        file = "YAML file with settings of the learner; empty: the defaults; learner.* win"
+        self.parameter("learner_config", "", file, read_only=True)
         self.parameter(
             "demonstrations", "", "replay store of demonstrations for prior_share; empty: none"
         )
@@ -54,6 +55,7 @@ class FinetuneNode(PorlNode):
         self.parameter("device", "auto", "where to train: auto, cpu or cuda")
         self.parameter("seed", 0, "seed of networks and sampling")
         self.parameter("niceness", 10, "0 to 19: how far training stands back behind control")
+        self._settings = Tuning(self, configured(self.value("learner_config")))
         self._thread: Thread | None = None
         self._checkpoints: Checkpoints | None = None
         self._metrics_log: MetricsLog | None = None
@@ -62,19 +64,22 @@ class FinetuneNode(PorlNode):
         _stand_back(self.value("niceness"))
         robot = load_robot(self.value("robot_config"))
         output = Path(self.required("output"))
+        PorlConfig.load(self.value("learner_config"))  # says what is wrong in it
         self._lockstep = self.choice("mode", ("lockstep", "paced")) == "lockstep"
         self._tuning = FineTuning(
             robot,
             self.required("bundle"),
             self.required("store"),
             output / "bundles",
-            PorlConfig.load(self.value("learner_config")),
+            self._settings.start(),
             self.value("seed"),
             self.value("device"),
             self._lockstep,
             self.value("demonstrations") or None,
         )
         self._resume(output / "checkpoints")
+        self._settings.show(self._tuning.config)
+        self._applied = self._settings.wanted
         self._metrics_log = MetricsLog(output / "tensorboard")
         self._stopping, self._crash = Event(), None
         self._progress = self._tuning.progress  # replaced by the training thread
@@ -100,6 +105,7 @@ class FinetuneNode(PorlNode):
                 self._checkpoints.save(self._tuning.state_dict())
 
     def teardown(self) -> None:
+        self._settings.stop()
         if self._checkpoints:
             self._checkpoints.close()
             self._checkpoints = None
@@ -128,12 +134,14 @@ class FinetuneNode(PorlNode):
             Int64MultiArray, "learner/grant", messages.LATCHED_EVENTS
         )
         self._status = self.create_publisher(String, "learner/status", messages.LATCHED)
+        self._config = self.create_publisher(String, "learner/config", messages.LATCHED)
         self._metrics = {
             name: self.create_publisher(Float64, f"learner/metrics/{name}", messages.EVENTS)
             for name in _metrics(self._progress)
         }
         for verb, paused in (("start", False), ("pause", True), ("resume", False)):
             self.create_service(Trigger, f"learner/{verb}", partial(self._on_verb, verb, paused))
+        self._publish_config()
         self._pause_wanted = self._tuning.paused or not self.value("learn")
 
     # Training thread
@@ -142,8 +150,7 @@ class FinetuneNode(PorlNode):
         saved_at = steady_seconds()
         try:
             while not self._stopping.is_set():
-                if self._tuning.paused != self._pause_wanted:
-                    self._tuning.pause(self._pause_wanted)
+                self._obey()
                 busy = self._tuning.advance()
                 self._progress = self._tuning.progress
                 if self._tuning.grant != self._sent or self._tuning.latest != self._announced:
@@ -162,7 +169,30 @@ class FinetuneNode(PorlNode):
             self.get_logger().fatal(f"training stopped: {type(error).__name__}: {error}")
             self._crash = error
 
+    def _obey(self) -> None:
+        """Take over what people have asked for since."""
+        if self._tuning.paused != self._pause_wanted:
+            self._tuning.pause(self._pause_wanted)
+        if (wanted := self._settings.wanted) is self._applied:
+            return
+        self._applied, progress = wanted, self._tuning.progress
+        for name, (old, new) in self._tuning.tune(wanted).items():
+            step = {"env_step": progress.env_steps, "gradient_step": progress.gradient_steps}
+            self.get_logger().info(f"{name}: {old} -> {new}, from step {progress.env_steps} on")
+            self._audit("parameter", name=PREFIX + name, old=old, new=new, **step)
+        self.call_soon(self._publish_config)
+
+    def _audit(self, event: str, **details) -> None:
+        """Who asked, ROS does not say: of services one knows the answerer only."""
+        try:
+            audit.append(event, node=self.get_fully_qualified_name(), **details)
+        except audit.AuditError as error:  # learning is worth more than a line
+            self.get_logger().error(str(error))
+
     # Executor's thread
+
+    def _publish_config(self) -> None:
+        self._config.publish(String(data=self._tuning.config.model_dump_json()))
 
     def _publish_news(self) -> None:
         tuning = self._tuning

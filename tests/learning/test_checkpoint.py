@@ -355,7 +355,7 @@ def test_kill_9_at_any_moment_leaves_whole_ones(store, config, base):
             found = read_checkpoint(path, tuning.made_for, like)
             progress = max(progress, found.state.books["trainer"]["env_steps"])
         checkpoints.close()
-    assert progress > 60 + KILLS
+    assert progress >= 60 + KILLS
 
 
 def wait_for_another(folder: Path, progress: int) -> None:
@@ -451,7 +451,7 @@ def test_without_a_sound_one_it_says_so_and_leaves_all_as_it_is(store, written, 
     ("settings", "told"),
     [
         ({"seed": 3}, "seed: here 3, there 0"),
-        ({"batch_size": 32}, "learner.batch_size: here 32, there 16"),
+        ({"n_step": 3}, "learner.n_step: here 3, there 1"),
         ({"critic_hidden": (16,)}, "learner.critic_hidden: here [16], there [16, 16]"),
     ],
 )
