@@ -13,12 +13,12 @@ from porl_ros.simulation.variant import Calibration, CellFile, Variant
 from porl_ros.validation.calibration_data import Recorded
 from porl_ros.validation.calibration_free import Estimates, fit_free
 from porl_ros.validation.calibration_replay import Replay, Script
-from porl_ros.validation.calibration_touch import MM, fit_touch, pool
+from porl_ros.validation.calibration_touch import MM, fit_touch, pool, pool_median
 
 CLEAR = {"insert": 0.015, "lift": 0.06, "pick_place": 0.06}  # over the object nothing is touched, m
 MOST = 40  # episodes; more take longer and tell little more
-SURE_FRICTION = 0.5  # half-width of an interval of the logarithm above which nothing is told
-SURE_OFFSET = 3.0  # mm, likewise
+SURE_FRICTION = 1.0  # width of an interval of the logarithm above which nothing is told
+SURE_OFFSET = 5.0  # mm, likewise
 
 
 class Fitted(NamedTuple):
@@ -100,12 +100,11 @@ def _touched(
     values, intervals, untold = {}, {}, {}
     offset = list(cell.estimate_offset)
     for axis, (name, pooled) in enumerate(zip("xyz", axes, strict=True)):
-        if pooled is None or pooled.half_width > SURE_OFFSET:
+        if pooled is None or np.ptp(pooled.interval) > SURE_OFFSET:
             untold[f"estimate_offset.{name}"] = "too few episodes touch the object on this axis"
         else:
             offset[axis] = pooled.value / MM
-            ends = pooled.value - pooled.half_width, pooled.value + pooled.half_width
-            intervals[f"estimate_offset.{name}"] = (ends[0] / MM, ends[1] / MM)
+            intervals[f"estimate_offset.{name}"] = tuple(end / MM for end in pooled.interval)
     values["estimate_offset"] = tuple(offset)
     told = [pooled for pooled in axes if pooled]
     if told:  # uniform noise of half-width w has a standard deviation of w / sqrt(3)
@@ -113,13 +112,12 @@ def _touched(
         values["estimate_noise"] = float(spread)
     else:
         untold["estimate_noise"] = "too few episodes touch the object"
-    friction = pool(touches, 3)
-    if friction is None or friction.half_width > SURE_FRICTION:
+    friction = pool_median(touches, 3)
+    if friction is None or np.ptp(friction.interval) > SURE_FRICTION:
         untold["friction"] = "too few episodes slide along the object"
     else:
         values["friction"] = float(np.exp(friction.value))
-        ends = friction.value - friction.half_width, friction.value + friction.half_width
-        intervals["friction"] = (float(np.exp(ends[0])), float(np.exp(ends[1])))
+        intervals["friction"] = tuple(np.exp(friction.interval).tolist())
     return Estimates(values, intervals, untold)
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.stats import norm
+from scipy.stats import norm, quantile_test
 from scipy.stats import t as student
 
 from porl_ros.simulation.variant import Variant
@@ -25,6 +25,9 @@ FITS = 0.1  # mm; above it the episode is not explained, and says nothing
 NOTICED = 0.005  # mm; by so much worse, and a value is excluded
 REACH = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # how far the ends of an interval are looked for
 TELLING = 2.5  # an interval that is narrower tells something on its own
+RESOLUTION = 0.1  # of one episode, in the units of an element
+FEWEST_OF_MEDIAN = 6  # of fewer numbers, even all of them make no interval of 95 %
+GRID = np.arange(0.01, 6.0, 0.01)  # where the ends of an interval are looked for
 FRICTION = (0.05, 3.0)  # searched within
 
 
@@ -41,8 +44,7 @@ class Pooled(NamedTuple):
 
     value: float
     spread: float  # standard deviation between episodes
-    half_width: float  # of the 95 % interval of `value`
-    told: int  # episodes that tell something on their own
+    interval: tuple[float, float]  # 95 %, of `value`
 
 
 def fit_touch(
@@ -104,20 +106,37 @@ def pool(touches: Sequence[Touch], element: int) -> Pooled | None:
     if narrow.sum() < 3:
         return None
 
-    def unlikely(x: np.ndarray) -> float:
-        inside = norm.cdf(upper, x[0], np.exp(x[1])) - norm.cdf(lower, x[0], np.exp(x[1]))
-        return -float(np.log(np.maximum(inside, 1e-12)).sum())
+    def unlikely(value: float, log_spread: float) -> float:
+        spread = np.hypot(np.exp(log_spread), RESOLUTION)
+        inside = norm.cdf(upper, value, spread) - norm.cdf(lower, value, spread)
+        return -float(np.log(np.maximum(inside, 1e-300)).sum())
 
     middle = (lower[narrow] + upper[narrow]) / 2
-    begin = np.array([np.median(middle), np.log(middle.std() + 0.05)])
-    found = minimize(unlikely, begin, method="Nelder-Mead")
-    value, spread = float(found.x[0]), float(np.exp(found.x[1]))
-    step = 0.1 * spread + 1e-3
-    shift = np.array([step, 0.0])
-    curvature = (
-        unlikely(found.x + shift) - 2.0 * unlikely(found.x) + unlikely(found.x - shift)
-    ) / step**2
-    if curvature <= 0.0:
+    begin = np.array([np.median(middle), np.log(middle.std() + RESOLUTION)])
+    value, log_spread = minimize(lambda x: unlikely(*x), begin, method="Nelder-Mead").x
+    # Ends where the likelihood has fallen as far as at those of Student's interval.
+    fallen = unlikely(value, log_spread) + student.ppf(0.975, int(narrow.sum()) - 1) ** 2 / 2
+    ends = [
+        next((value + d for d in sign * GRID if unlikely(value + d, log_spread) > fallen), None)
+        for sign in (-1.0, 1.0)
+    ]
+    if None in ends:
         return None
-    half_width = student.ppf(0.975, int(narrow.sum()) - 1) / np.sqrt(curvature)
-    return Pooled(value, spread, float(half_width), int(narrow.sum()))
+    return Pooled(float(value), float(np.exp(log_spread)), tuple(map(float, ends)))
+
+
+def pool_median(touches: Sequence[Touch], element: int) -> Pooled | None:
+    """The median of those that tell something, with its distribution-free interval; None if too few.
+
+    For what is the same in all episodes: an episode that was explained wrongly does not pull at it.
+    """
+    best = [
+        touch.best[element]
+        for touch in touches
+        if (touch.upper - touch.lower)[element] < TELLING * (SIMPLEX / SIMPLEX[0])[element]
+    ]
+    if len(best) < FEWEST_OF_MEDIAN:
+        return None
+    middle = float(np.median(best))
+    ends = quantile_test(best, q=middle, p=0.5).confidence_interval(0.95)
+    return Pooled(middle, float(np.std(best)), (float(ends.low), float(ends.high)))
