@@ -126,7 +126,7 @@ def pool(touches: Sequence[Touch], element: int) -> Pooled | None:
 
 
 def pool_median(touches: Sequence[Touch], element: int) -> Pooled | None:
-    """The median of those that tell something, with its distribution-free interval; None if too few.
+    """The median of those that tell something, and its distribution-free interval; None if few.
 
     For what is the same in all episodes: an episode that was explained wrongly does not pull at it.
     """
