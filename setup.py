@@ -9,7 +9,7 @@ from glob import glob
 from setuptools import find_packages, setup
 
 NAME = "porl_ros"
-NODES = ("policy_node", "finetune_node", "simulation_node")
+NODES = ("policy_node", "finetune_node", "simulation_node", "gate_node")
 # Lower bounds, so that what a robot has already is kept. The versions that are tested together
 # are in requirements.txt, which `make` installs.
 REQUIRES = [

@@ -6,7 +6,9 @@ import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing.connection import wait
 from pathlib import Path
+from threading import Thread
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -130,8 +132,15 @@ _config: RobotConfig | None = None
 def _prepare(robot_config: str, variant: str | None) -> None:
     global _env, _config
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    Thread(target=_end_with_parent, daemon=True).start()
     _config = load_robot(robot_config)
     _env = RobotEnv(_config, variant)
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed leaves nobody behind who waits for work."""
+    wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
 
 
 def _call(function: Callable[[RobotEnv, RobotConfig, Case], Result], case: Case) -> Result:
