@@ -94,6 +94,60 @@ class SimulationBringup(Arguments):
         return specs
 
 
+class RobotBringup(Arguments):
+    """Arguments of a robot, or of its twin in simulation; `launch/robot.launch.py` declares the
+    same. Nothing acts that the gate has not admitted, whatever the robot config says of itself."""
+
+    robot_config: str = Field("ur5e_insert", description="path or name of the robot config")
+    bundle: str = Field("", description="admitted policy bundle to begin with")
+    store: str = Field("", description="folder of the replay store; made if it is not there")
+    output: str = Field("", description="folder for new bundles and logs of the learner")
+    learner: bool = Field(False, description="run the fine-tuning node")
+    learner_config: str = Field(
+        "", description="YAML file with settings of the learner; empty: defaults"
+    )
+    gate: Literal["initial", "every", "config"] = Field(
+        "initial", description="which bundles must be admitted; config: as the robot config says"
+    )
+    twin: str = Field("", description="cell of the scene that stands in for the robot; empty: none")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where policy and learner compute"
+    )
+    seed: int = Field(0, ge=0, description="seed of exploration and learning")
+    explore: bool = Field(True, description="let the policy explore, as it was judged")
+
+    def nodes(self) -> list[NodeSpec]:
+        """The processes, in the order in which they are started. With `every` the gate is one."""
+        common = {"robot_config": self.robot_config, "mode": "paced", "seed": self.seed}
+        common["use_sim_time"] = bool(self.twin)
+        policy = {"bundle": self.bundle, "store": self.store, "device": self.device}
+        policy |= {"explore": self.explore, "learner": self.learner, "gate": self.gate}
+        finetune = {"bundle": self.bundle, "store": self.store, "output": self.output}
+        finetune |= {"learner_config": self.learner_config, "device": self.device}
+        specs = [NodeSpec("policy_node", "policy", common | policy)]
+        if self.twin:
+            cell = {"variant": self.twin, "real_time_factor": 1.0, "use_sim_time": False}
+            specs.insert(0, NodeSpec("simulation_node", "simulation", common | cell))
+        if self.learner:
+            specs.append(NodeSpec("finetune_node", "finetune", common | finetune, required=False))
+        if self.learner and self.gate == "every":
+            judge = ValidationBringup(robot_config=self.robot_config, reference=self.bundle)
+            specs += [spec._replace(required=False) for spec in judge.nodes()]
+        return specs
+
+
+class ValidationBringup(Arguments):
+    """Arguments of the gate by itself; `launch/validate.launch.py` declares the same."""
+
+    robot_config: str = Field("ur5e_insert", description="path or name of the robot config")
+    reference: str = Field("", description="admitted bundle to compare with; empty: none")
+    workers: int = Field(1, ge=1, description="processes in which episodes run")
+
+    def nodes(self) -> list[NodeSpec]:
+        """The gate, which judges what `learner/bundle` offers."""
+        return [NodeSpec("gate_node", "gate", self.model_dump())]
+
+
 class Argument(NamedTuple):
     """One launch argument; `choices` is None where any text will do."""
 
