@@ -19,6 +19,7 @@ import pytest
 import torch
 from stores import Robot, make
 
+from porl_ros.errors import ConfigError
 from porl_ros.learning.checkpoint import (
     BOOKS,
     INDEX,
@@ -100,6 +101,27 @@ def assert_same(first: FineTuning, second: FineTuning) -> None:
         for name, tensor in tensors.items():
             same = torch.equal(tensor.nan_to_num(-9), other.tensors[part][name].nan_to_num(-9))
             assert same, (part, name)
+
+
+def test_what_was_tuned_by_hand_stays_so_unless_it_is_configured_anew(store, config, base):
+    tuning = rounds(make(store, config, base), 70)
+    wanted = tuning.config.model_copy(update={"utd": 3, "critic_learning_rate": 1e-5})
+    assert tuning.tune(wanted) == {"utd": (2, 3), "critic_learning_rate": (3e-4, 1e-5)}
+    checkpointed(store / "checkpoints", tuning)
+    same = resumed(store / "checkpoints", make(store, config, base))
+    assert same.config == wanted
+    assert same.trainer.porl.state_dict().books == tuning.trainer.porl.state_dict().books
+    other = resumed(store / "checkpoints", make(store, config, base, utd=4))
+    assert other.config == wanted.model_copy(update={"utd": 4})
+    assert_same(rounds(tuning), rounds(same))
+
+
+def test_what_networks_are_made_of_cannot_be_tuned(store, config, base):
+    tuning = make(store, config, base)
+    before = tuning.config
+    with pytest.raises(ConfigError, match=r"critics = 3: cannot change while it learns, is \d+"):
+        tuning.tune(before.model_copy(update={"critics": 3, "utd": 9}))
+    assert tuning.config == tuning.trainer.config == before
 
 
 def slow(kind: str):
