@@ -1,9 +1,15 @@
 """What is brought up for a robot: always with a gate, in real time."""
 
+import shutil
+
 import pytest
+from gated import admit
+from running import System
 
 from porl_ros.errors import ConfigError
 from porl_ros.nodes.bringup import RobotBringup, ValidationBringup
+from porl_ros.nodes.monitor import Monitor
+from porl_ros.nodes.processes import NodeProcesses, ProcessDied
 
 
 def test_a_robot_is_never_brought_up_without_asking_for_an_admission():
@@ -31,3 +37,22 @@ def test_where_every_candidate_must_be_admitted_a_gate_judges_them():
     gate = bringup.nodes()[-1]
     assert gate.parameters["reference"] == "/b"
     assert gate == ValidationBringup(reference="/b").nodes()[0]._replace(required=False)
+
+
+@pytest.mark.slow
+def test_the_twin_obeys_an_admitted_policy_and_no_other(tmp_path, config, base, monkeypatch):
+    monkeypatch.setenv("PORL_SITE_KEY", str(tmp_path / "site.key"))
+    monkeypatch.setenv("PORL_AUDIT_LOG", str(tmp_path / "audit.jsonl"))
+    bundle = shutil.copytree(base, tmp_path / "policy")
+    specs = RobotBringup(bundle=str(bundle), store=str(tmp_path / "store"), twin="twin").nodes()
+
+    def act(folder: str) -> None:
+        folder = tmp_path / folder
+        with NodeProcesses(specs, folder / "nodes") as nodes, Monitor() as monitor:
+            System(folder, nodes, monitor).wait_for(lambda: monitor.policy_steps >= 10)
+
+    with pytest.raises(ProcessDied, match="there is no record of a validation"):
+        act("refused")
+    assert not (tmp_path / "store").exists()
+    admit(bundle, config)
+    act("admitted")
