@@ -172,6 +172,38 @@ def validate(
     raise typer.Exit(validate_policy(robot, bundle, as_base, reference, workers, as_json))
 
 
+PlaceOption = Annotated[
+    Path, typer.Option("--place", help="Link that `robot.launch.py bundle:=` is given.")
+]
+
+
+@app.command()
+def deploy(
+    bundle: Annotated[Path, typer.Argument(help="Admitted policy bundle.")],
+    place: PlaceOption = Path("deployed"),
+    robot: RobotOption = "ur5e_insert",
+) -> None:
+    """Let a robot begin with this policy, which must be admitted; the audit log has it.
+
+    Example: `porl deploy runs/out/bundles/000012 --place /srv/arm1/policy`
+    """
+    from porl_ros.cli.deploy import deploy_policy
+
+    raise typer.Exit(deploy_policy(robot, bundle, place))
+
+
+@app.command()
+def rollback(place: PlaceOption = Path("deployed"), robot: RobotOption = "ur5e_insert") -> None:
+    """Go back to the policy that was deployed before; the audit log has it.
+
+    A robot that is running goes back to its base at once by the service `back_to_base`. Example:
+    `porl rollback --place /srv/arm1/policy`
+    """
+    from porl_ros.cli.deploy import roll_back
+
+    raise typer.Exit(roll_back(robot, place))
+
+
 @app.command()
 def finetune(
     env: Annotated[

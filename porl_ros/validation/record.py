@@ -122,7 +122,7 @@ def report_path(bundle: Path | str) -> Path:
 
 
 def _beside(bundle: Path | str, suffix: str) -> Path:
-    path = Path(os.path.abspath(bundle))
+    path = Path(bundle).resolve()  # of what a link leads to
     return path.with_name(path.name + suffix)
 
 

@@ -5,7 +5,10 @@ import pytest
 from porl_ros import __version__
 from porl_ros.cli.main import app
 
-COMMANDS = ["demo", "demos", "bc", "evaluate", "finetune", "validate", "version"]
+COMMANDS = [
+    "demo", "demos", "bc", "evaluate", "calibrate", "validate", "deploy", "rollback", "finetune",
+    "version",
+]  # fmt: skip
 
 
 def test_every_command_is_tested_here():
