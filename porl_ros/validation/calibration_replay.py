@@ -58,7 +58,7 @@ class Replay:
     def path(
         self, script: Script, variant: Variant, steps: int, error: np.ndarray | None = None
     ) -> np.ndarray:
-        """The tool (steps + 1, 3), m, relative to where it began; NaN where the physics failed.
+        """The tool (steps + 1, 3), m, relative to where it began.
 
         `error` (3,): by how much the place of the task's object was estimated wrong, m. Between two
         physics steps the latency is interpolated, so that the path changes smoothly with it.
