@@ -18,7 +18,9 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 @pytest.fixture(scope="session", autouse=True)
 def _site(tmp_path_factory) -> None:
     """Nothing that is tested is written into this site's audit log, or signed with its key."""
-    os.environ["PORL_AUDIT_LOG"] = str(tmp_path_factory.mktemp("site") / "audit.jsonl")
+    site = tmp_path_factory.mktemp("site")
+    os.environ["PORL_AUDIT_LOG"] = str(site / "audit.jsonl")
+    os.environ["PORL_SITE_KEY"] = str(site / "site.key")
 
 
 @pytest.fixture(scope="session")
