@@ -35,6 +35,8 @@ def test_the_hash_covers(config, key, value, difference):
         ("simulation.variant", "calibrated"),
         ("reward", {"source": "operator"}),
         ("reset.then", "operator"),
+        ("gate.rule.success", 0.5),
+        ("gate.mode", "every"),
     ],
 )
 def test_the_hash_leaves_out(config, key, value):
