@@ -42,10 +42,10 @@ def allowed() -> dict[tuple[str, str], set[str]]:
     return found
 
 
-def used(system: System) -> dict[tuple[str, str], set[str]]:
+def used(system: System, nodes: Iterable[str] = NODES) -> dict[tuple[str, str], set[str]]:
     """The same, as the graph is."""
     node, found = system.monitor.node, {}
-    for name in NODES:
+    for name in nodes:
         for kind in KINDS:
             ask = getattr(node, f"get_{kind}_names_and_types_by_node")
             found[name, kind] = {topic for topic, _ in ask(name, "/")}
