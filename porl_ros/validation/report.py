@@ -110,7 +110,7 @@ def _success_figure(record: Record):
         axes.axhline(record.rule["success"], color=ORANGE, ls="--", label="asked for")
     axes.set(xlabel="episodes", ylabel="success", ylim=(-0.03, 1.03), xlim=(1, max(2, len(n))))
     axes.grid(alpha=0.25)
-    axes.legend(loc="lower right")
+    axes.legend(loc="best")
     return figure
 
 
