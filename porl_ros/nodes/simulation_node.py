@@ -36,6 +36,9 @@ class SimulationNode(PorlNode):
         config = load_robot(self.value("robot_config"))
         self._robot = SimulatedRobot(config, self.value("variant") or None)
         self._lockstep = self.choice("mode", ("lockstep", "paced")) == "lockstep"
+        if self._lockstep and self._robot.variant.dropped:
+            self._robot.set_variant(self._robot.variant.model_copy(update={"dropped": 0.0}))
+            self.get_logger().info("lock-step needs every sample: this cell's dropped is 0 here")
         self._sources = config.observation.sources
         quality = messages.sensor_qos(self._lockstep)
         self._sensors = [

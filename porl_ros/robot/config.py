@@ -57,10 +57,11 @@ class Kinematics(StrictModel):
 
 
 class Simulation(StrictModel):
-    """The MuJoCo scene that stands in for this robot, and which of its variants by default."""
+    """The MuJoCo scene that stands in for this robot, and which of its cells by default: by name,
+    or a file as `porl calibrate` writes it."""
 
     scene: str
-    variant: Name
+    variant: str = Field(min_length=1)
 
 
 class RobotConfig(StrictModel):
