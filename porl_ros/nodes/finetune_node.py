@@ -12,19 +12,17 @@ from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
-from std_msgs.msg import Float64, Int64MultiArray, String
+from std_msgs.msg import Int64MultiArray, String
 from std_srvs.srv import Trigger
 
 from porl_ros.errors import ConfigError, PorlError
 from porl_ros.learning.checkpoints import Checkpoints
 from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.finetuning import FineTuning, Grant
-from porl_ros.learning.metrics import MetricsLog
-from porl_ros.learning.trainer import Progress, Stage
 from porl_ros.nodes import messages
 from porl_ros.nodes.base import PorlNode, run, steady_seconds
+from porl_ros.nodes.learner_report import LearnerReport
 from porl_ros.nodes.tuning import PREFIX, Tuning, configured
-from porl_ros.policy.saturation import saturation_warning
 from porl_ros.robot.loading import load_robot
 from porl_ros.validation import audit
 
@@ -58,7 +56,7 @@ class FinetuneNode(PorlNode):
         self._settings = Tuning(self, configured(self.value("learner_config")))
         self._thread: Thread | None = None
         self._checkpoints: Checkpoints | None = None
-        self._metrics_log: MetricsLog | None = None
+        self._report: LearnerReport | None = None
 
     def setup(self) -> None:
         _stand_back(self.value("niceness"))
@@ -80,12 +78,11 @@ class FinetuneNode(PorlNode):
         self._resume(output / "checkpoints")
         self._settings.show(self._tuning.config)
         self._applied = self._settings.wanted
-        self._metrics_log = MetricsLog(output / "tensorboard")
         self._stopping, self._crash = Event(), None
         self._progress = self._tuning.progress  # replaced by the training thread
-        self._shown: Progress | None = None
         self._sent: Grant | None = None
         self._announced: Path | None = None
+        self._report = LearnerReport(self, self._progress, output / "tensorboard")
         self._connect()
 
     def start(self) -> None:
@@ -109,9 +106,9 @@ class FinetuneNode(PorlNode):
         if self._checkpoints:
             self._checkpoints.close()
             self._checkpoints = None
-        if self._metrics_log:
-            self._metrics_log.close()
-            self._metrics_log = None
+        if self._report:
+            self._report.close()
+            self._report = None
 
     def _resume(self, folder: Path) -> None:
         """Go on where an earlier process was, if this is the same run."""
@@ -133,15 +130,9 @@ class FinetuneNode(PorlNode):
         self._grant = self.create_publisher(
             Int64MultiArray, "learner/grant", messages.LATCHED_EVENTS
         )
-        self._status = self.create_publisher(String, "learner/status", messages.LATCHED)
-        self._config = self.create_publisher(String, "learner/config", messages.LATCHED)
-        self._metrics = {
-            name: self.create_publisher(Float64, f"learner/metrics/{name}", messages.EVENTS)
-            for name in _metrics(self._progress)
-        }
         for verb, paused in (("start", False), ("pause", True), ("resume", False)):
             self.create_service(Trigger, f"learner/{verb}", partial(self._on_verb, verb, paused))
-        self._publish_config()
+        self._report.config(self._tuning.config)
         self._pause_wanted = self._tuning.paused or not self.value("learn")
 
     # Training thread
@@ -180,7 +171,7 @@ class FinetuneNode(PorlNode):
             step = {"env_step": progress.env_steps, "gradient_step": progress.gradient_steps}
             self.get_logger().info(f"{name}: {old} -> {new}, from step {progress.env_steps} on")
             self._audit("parameter", name=PREFIX + name, old=old, new=new, **step)
-        self.call_soon(self._publish_config)
+        self.call_soon(partial(self._report.config, wanted))
 
     def _audit(self, event: str, **details) -> None:
         """Who asked, ROS does not say: of services one knows the answerer only."""
@@ -190,9 +181,6 @@ class FinetuneNode(PorlNode):
             self.get_logger().error(str(error))
 
     # Executor's thread
-
-    def _publish_config(self) -> None:
-        self._config.publish(String(data=self._tuning.config.model_dump_json()))
 
     def _publish_news(self) -> None:
         tuning = self._tuning
@@ -209,21 +197,7 @@ class FinetuneNode(PorlNode):
             self.fail(self._crash)
             return
         self._publish_news()
-        progress = self._progress
-        metrics = _metrics(progress)
-        waiting = self._waiting_for()
-        status = _status(progress, metrics, self._tuning) | {"waiting_for": waiting}
-        self._status.publish(String(data=json.dumps(status)))
-        for name, value in metrics.items():
-            self._metrics[name].publish(Float64(data=value))
-        self._metrics_log.write(progress.env_steps, metrics)
-        if self._shown is None or progress.stage is not self._shown.stage:
-            self.get_logger().info(f"stage: {progress.stage} ({progress.done} of {progress.total})")
-            self._shown = progress
-        if warning := saturation_warning(self._tuning.saturation, "the pre-sample stage"):
-            self.get_logger().warning(warning, once=True)
-        if waiting:
-            self.get_logger().info(f"waiting for {waiting}", throttle_duration_sec=5.0)
+        self._report.progress(self._progress, self._tuning, self._waiting_for())
 
     def _waiting_for(self) -> str:
         """What has not come for a while; empty as long as something comes."""
@@ -247,25 +221,6 @@ def _stand_back(niceness: int) -> None:
         raise ConfigError(f"parameter niceness = {niceness}: must be 0 to 19")
     if niceness > os.getpriority(os.PRIO_PROCESS, 0):  # to go back takes a privilege
         os.setpriority(os.PRIO_PROCESS, 0, niceness)
-
-
-def _status(progress: Progress, metrics: dict[str, float], tuning: FineTuning) -> dict:
-    stage = "paused" if tuning.paused else progress.stage
-    numbers = {k: None if v != v else v for k, v in metrics.items()}
-    return {
-        "stage": stage,
-        "done": progress.done,
-        "total": progress.total,
-        "finished": progress.stage is Stage.FINISHED,
-        "forgiven_updates": tuning.forgiven,
-        **numbers,
-    }
-
-
-def _metrics(progress: Progress) -> dict[str, float]:
-    """The numbers of a snapshot, by name."""
-    skipped = {"stage", "done", "total"}
-    return {k: float(v) for k, v in progress._asdict().items() if k not in skipped}
 
 
 def main(args: list[str] | None = None) -> int:

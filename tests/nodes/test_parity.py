@@ -55,6 +55,7 @@ def test_five_episodes_in_process_and_through_the_nodes_are_the_same(tmp_path, c
         # published at the end of an episode, and the last one ends with the last step
         system.wait_for(lambda: system.monitor.policy_steps == steps)
         assert system.nodes.stop() == {"policy": 0, "simulation": 0}
+        system.monitor.wait_for(lambda: len(commands) == steps, 3.0)  # what is on its way
     rows = read_rows(tmp_path / "store")
     assert len(rows["episode"]) == steps
     assert np.array_equal(rows["episode"], expected["episode"])

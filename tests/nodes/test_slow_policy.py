@@ -74,8 +74,9 @@ def test_inference_over_its_deadline(tmp_path, config, base):
 
 def see(robot: ScriptedRobot, policies: Policies, reaction: str, state: str) -> int:
     """A quick policy gives way to a slow one; its version."""
+    fast = policies.offer(slow=False)  # before: the last that was offered acts after configure
+    robot.until(lambda: robot.system.monitor.policy_version == fast, "the quick one acts")
     robot.configure(**{"watchdog.slow_inference": reaction})
-    policies.offer(slow=False)
     robot.act()
     version, states = policies.offer(slow=True), len(robot.states)
     reason = "stop" if state == "stopped" else "slow_inference"
