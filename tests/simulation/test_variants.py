@@ -9,6 +9,8 @@ from porl_ros.simulation.composing import PAYLOAD
 from porl_ros.simulation.robot import SimulatedRobot
 from porl_ros.simulation.variant import Variant
 
+pytestmark = pytest.mark.slow
+
 STRANGE = Variant(
     friction=0.9, damping=1.5, payload=1.2, latency=0.13, estimate_offset=(0.01, -0.02, 0.003),
     estimate_noise=0.004, joint_noise=0.001, dropped=0.3, spread=0.8,
