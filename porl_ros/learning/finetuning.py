@@ -105,25 +105,19 @@ class FineTuning:
     def tune(self, wanted: PorlConfig) -> dict[str, tuple[Any, Any]]:
         """Go on with other settings; what changed: old and new by name.
 
-        Raises ConfigError, and changes nothing, for a setting that cannot change in a run, or does
-        not fit the robot or what there is to learn from.
+        Raises ConfigError, and changes nothing, for a setting that cannot change in a run.
         """
         changes = {
             name: (old, new) for name, old in self.config if (new := getattr(wanted, name)) != old
         }
-        self.check_tuning(wanted)
+        for name, (old, new) in changes.items():
+            if name not in LIVE:
+                raise ConfigError(f"{name} = {new}: cannot change while it learns, is {old}")
         self.config = wanted
         self.trainer.tune(wanted)
         self._publisher.exploration_std = wanted.exploration_std
         self._grant_more()
         return changes
-
-    def check_tuning(self, wanted: PorlConfig) -> None:
-        """Raises what `tune` would. Any thread."""
-        for name, old in self.config:
-            new = getattr(wanted, name)
-            if new != old and name not in LIVE:
-                raise ConfigError(f"{name} = {new}: cannot change while it learns, is {old}")
 
     def pause(self, paused: bool) -> None:
         """Stop or resume learning; the robot goes on. What it does meanwhile earns no updates."""
@@ -255,7 +249,6 @@ class FineTuning:
         until, _, since = books["grant"]  # the version may be one that was published afterwards
         self.grant = Grant(until, self.version, since)
         self._tune_as_before(checkpoint, books)
-        self._grant_more()
 
     def _tune_as_before(self, checkpoint: Checkpoint, books: dict[str, Any]) -> None:
         """What was tuned by hand stays so, unless it is configured otherwise by now."""

@@ -1,6 +1,7 @@
 """What all nodes share: parameters, lifecycle with autostart, executor, exit codes."""
 
 import faulthandler
+import os
 import signal
 import traceback
 from collections.abc import Callable
@@ -28,6 +29,15 @@ STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 def steady_seconds() -> float:
     """Seconds of a clock that never jumps."""
     return STEADY.now().nanoseconds / 1e9
+
+
+def stand_back(niceness: int) -> None:
+    """Let whoever else wants the processor have it before this thread, and what it starts later.
+    Raises ConfigError."""
+    if not 0 <= niceness <= 19:
+        raise ConfigError(f"parameter niceness = {niceness}: must be 0 to 19")
+    if niceness > os.getpriority(os.PRIO_PROCESS, 0):  # to go back takes a privilege
+        os.setpriority(os.PRIO_PROCESS, 0, niceness)
 
 
 class PorlNode(LifecycleNode):

@@ -6,7 +6,6 @@ goes on from the last checkpoint (docs/recovery.md).
 """
 
 import json
-import os
 import time
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from porl_ros.learning.checkpoints import Checkpoints
 from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.finetuning import FineTuning, Grant
 from porl_ros.nodes import messages
-from porl_ros.nodes.base import PorlNode, run, steady_seconds
+from porl_ros.nodes.base import PorlNode, run, stand_back, steady_seconds
 from porl_ros.nodes.learner_report import LearnerReport
 from porl_ros.nodes.tuning import PREFIX, Tuning, configured
 from porl_ros.robot.loading import load_robot
@@ -59,7 +58,7 @@ class FinetuneNode(PorlNode):
         self._report: LearnerReport | None = None
 
     def setup(self) -> None:
-        _stand_back(self.value("niceness"))
+        stand_back(self.value("niceness"))
         robot = load_robot(self.value("robot_config"))
         output = Path(self.required("output"))
         PorlConfig.load(self.value("learner_config"))  # says what is wrong in it
@@ -213,14 +212,6 @@ class FinetuneNode(PorlNode):
         response.success, response.message = True, f"{text}{', as before' if already else ''}"
         self.get_logger().warning(f"operator, {verb}: {response.message}")
         return response
-
-
-def _stand_back(niceness: int) -> None:
-    """Let whoever else wants the processor have it first; threads started later inherit it."""
-    if not 0 <= niceness <= 19:
-        raise ConfigError(f"parameter niceness = {niceness}: must be 0 to 19")
-    if niceness > os.getpriority(os.PRIO_PROCESS, 0):  # to go back takes a privilege
-        os.setpriority(os.PRIO_PROCESS, 0, niceness)
 
 
 def main(args: list[str] | None = None) -> int:

@@ -5,7 +5,6 @@ says `gate/admitted` when it passed. It stands back behind everything else on th
 """
 
 import json
-import os
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
@@ -14,7 +13,7 @@ from std_msgs.msg import String
 
 from porl_ros.errors import PorlError
 from porl_ros.nodes import messages
-from porl_ros.nodes.base import PorlNode, run
+from porl_ros.nodes.base import PorlNode, run, stand_back
 from porl_ros.robot.loading import load_robot
 from porl_ros.validation.admission import NotAdmitted, verify
 from porl_ros.validation.evaluation import Evaluator
@@ -71,8 +70,8 @@ class GateNode(PorlNode):
     # The gate's thread
 
     def _judge_all(self) -> None:
-        os.setpriority(os.PRIO_PROCESS, 0, self.value("niceness"))  # and of the workers
         try:
+            stand_back(self.value("niceness"))  # and the workers
             robot, workers = self.value("robot_config"), self.value("workers")
             with Evaluator(robot, workers=workers) as evaluator:
                 while not self._stopping.is_set():

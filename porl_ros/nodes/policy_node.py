@@ -114,6 +114,7 @@ class PolicyNode(PorlNode):
         self._rest("inactive")
 
     def start(self) -> None:
+        gc.unfreeze()  # what an earlier life has left
         gc.collect()
         gc.freeze()  # a full collection, in the middle of a step, has little left to look at
         self._parts.watchdogs.restart()

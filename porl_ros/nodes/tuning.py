@@ -31,8 +31,10 @@ class Tuning:
         """`configured`: of the YAML file; parameters that are given win. What does not fit is told
         by `start`."""
         self._node = node
+        schemas = PorlConfig.model_json_schema()["properties"]
         for name, value in configured:
-            node.declare_parameter(PREFIX + name, _plain(value), _descriptor(name))
+            descriptor = _descriptor(name, schemas[name])
+            node.declare_parameter(PREFIX + name, _plain(value), descriptor)
         self.wanted: PorlConfig = configured  # replaced whole: read it from any thread
         self._running = False
         node.add_on_set_parameters_callback(self._check)
@@ -91,9 +93,8 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _descriptor(name: str) -> ParameterDescriptor:
+def _descriptor(name: str, schema: dict[str, Any]) -> ParameterDescriptor:
     """Description and range as the model states them. An open bound is checked when it is set."""
-    schema = PorlConfig.model_json_schema()["properties"][name]
     live = "" if name in LIVE else "; fixed while it learns"
     descriptor = ParameterDescriptor(description=schema["description"] + live)
     low, high = schema.get("minimum", schema.get("exclusiveMinimum")), schema.get("maximum")
