@@ -58,11 +58,7 @@ def calibrate(
     for why in dict.fromkeys(report.untold.values()):
         names = [name for name, reason in report.untold.items() if reason == why]
         lines.print(f"cannot be told, and stays as it was: {', '.join(names)}: {why}")
-    lines.print(
-        f"{report.episodes} episodes; the replayed tool is off by "
-        f"{report.residual_before * 1e3:.2f} mm in '{escape(report.start)}' and by "
-        f"{report.residual_after * 1e3:.2f} mm in this cell (median over the episodes)"
-    )
+    lines.print(escape(report.fit))
     lines.print(f"cell -> {escape(str(output))}")
     if plot:
         lines.print(f"picture -> {escape(str(plot))}")

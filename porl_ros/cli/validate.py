@@ -69,6 +69,8 @@ def _show(record: Record, bundle: Path) -> None:
         f"{record.episodes[0].seed}, {record.seconds:.0f} s; worst seeds "
         f"{', '.join(str(one.seed) for one in worst(record)) or 'none'}"
     )
+    if record.calibration:
+        lines.print(f"the cell was calibrated from {escape(record.calibration.fit)}")
     colour = "green" if record.admitted else "red"
     lines.print(f"[bold {colour}]{record.decision}[/]: {escape(record.why)}")
     lines.print(

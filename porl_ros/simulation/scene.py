@@ -9,7 +9,7 @@ from porl_ros.errors import ConfigError
 from porl_ros.paths import share_dir
 from porl_ros.robot.config import Name
 from porl_ros.simulation.suite import Suite
-from porl_ros.simulation.variant import Variant, is_file, read_cell
+from porl_ros.simulation.variant import Calibration, Variant, is_file, read_cell
 
 __all__ = ["InsertTask", "LiftTask", "PickPlaceTask", "SceneConfig", "Task", "Variant"]
 
@@ -113,3 +113,7 @@ class SceneConfig(StrictModel):
                 "or give the path of a cell's file"
             )
         return self.variants[name]
+
+    def calibration(self, name: str) -> Calibration | None:
+        """Where an estimated cell comes from; None for cells that a person wrote. ConfigError."""
+        return read_cell(name, self._name).calibration if is_file(name) else None

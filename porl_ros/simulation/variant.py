@@ -42,6 +42,15 @@ class Calibration(StrictModel):
     intervals: dict[str, tuple[FiniteFloat, FiniteFloat]]  # 95 %, of what was estimated
     untold: dict[str, str]  # what the data cannot tell, and why
 
+    @property
+    def fit(self) -> str:
+        """How well the cell reproduces what was recorded, in a sentence for people."""
+        return (
+            f"{self.episodes} episodes; the replayed tool is off by "
+            f"{self.residual_before * 1e3:.2f} mm in '{self.start}' and by "
+            f"{self.residual_after * 1e3:.2f} mm in this cell (median over the episodes)"
+        )
+
 
 class CellFile(StrictModel):
     """A cell in a file of its own, for one scene: `porl calibrate` writes them, and people may."""

@@ -19,6 +19,7 @@ from porl_ros.robot.config_gate import Rule
 from porl_ros.robot.loading import load_robot
 from porl_ros.simulation.scene import SceneConfig
 from porl_ros.simulation.suite import Suite
+from porl_ros.simulation.variant import Variant
 from porl_ros.validation.admission import describe, verify
 from porl_ros.validation.evaluation import Evaluator
 from porl_ros.validation.judge import Judge
@@ -81,17 +82,9 @@ class Validation:
         return record
 
     def _cases(self) -> list[Case]:
-        """All episodes in their order; nominal and randomised ones are mixed, so that each stretch
-        of them speaks for the whole."""
         scene = SceneConfig.load(self.config.simulation.scene)
         around = scene.variant(self.config.simulation.variant)
-        nominal = np.arange(self.planned) < self._suite.nominal
-        np.random.default_rng(GATE_SEED).shuffle(nominal)
-        weights, cases = self._made.weights_sha256, []
-        for seed, as_it_is in enumerate(nominal.tolist(), GATE_SEED):
-            cell = around if as_it_is else self._suite.draw(seed, around)
-            cases.append(Case(self._bundle, weights, seed, cell, as_it_is))
-        return cases
+        return suite_cases(self._suite, around, self._bundle, self._made.weights_sha256)
 
     def _read_reference(self, reference: Path | None, as_base: bool) -> Record | None:
         rule = self.config.gate.rule
@@ -140,12 +133,25 @@ class Validation:
             rule=config.gate.rule.model_dump(mode="json"),
             suite=self._suite.model_dump(mode="json"),
             variant=scene.variant(config.simulation.variant).model_dump(mode="json"),
+            calibration=scene.calibration(config.simulation.variant),
             packages={name: _version(name) for name in ("mujoco", "numpy", "torch")}
             | {"porl_ros": __version__},
             made_at=datetime.now(UTC),
             made_by=f"{getpass.getuser()}@{socket.gethostname()}",
             seconds=round(seconds, 3),
         )
+
+
+def suite_cases(suite: Suite, around: Variant, bundle: Path, weights_sha256: str) -> list[Case]:
+    """All episodes in their order; nominal and randomised ones are mixed, so that each stretch of
+    them speaks for the whole."""
+    nominal = np.arange(suite.nominal + suite.randomised) < suite.nominal
+    np.random.default_rng(GATE_SEED).shuffle(nominal)
+    cases = []
+    for seed, as_it_is in enumerate(nominal.tolist(), GATE_SEED):
+        cell = around if as_it_is else suite.draw(seed, around)
+        cases.append(Case(bundle, weights_sha256, seed, cell, as_it_is))
+    return cases
 
 
 def _check(rule: Rule, planned: int, as_base: bool) -> None:

@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, Field, FiniteFloat, NonNegativeInt, Validati
 
 from porl_ros.configfile import StrictModel
 from porl_ros.errors import PorlError
+from porl_ros.simulation.variant import Calibration
 from porl_ros.validation.site_key import make_site_key, read_site_key
 
 SUFFIX, REPORT_SUFFIX = ".admission.json", ".admission.html"
@@ -68,7 +69,8 @@ class Made(StrictModel):
 
 class Record(StrictModel):
     """See the module. `purpose`: a `base` is admitted for fine-tuning by the safety bounds alone,
-    its success becomes the reference; `reference` has the weights of the one compared with."""
+    its success becomes the reference; `reference` has the weights of the one compared with.
+    `calibration`: how well the cell reproduces the robot's recordings, if it was estimated."""
 
     format_version: Literal[1] = 1
     bundle: str
@@ -88,6 +90,7 @@ class Record(StrictModel):
     rule: dict
     suite: dict
     variant: dict
+    calibration: Calibration | None = None
     packages: dict[str, str]
     made_at: AwareDatetime
     made_by: str

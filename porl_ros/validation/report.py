@@ -189,6 +189,7 @@ def _identity(record: Record) -> str:
     rows = {
         "scene, cell": f"{record.scene}, {record.cell}",
         "cell": str(record.variant),
+        "calibrated from": record.calibration.fit if record.calibration else "nothing recorded",
         "suite": str(record.suite),
         "rule": str(record.rule),
         "seeds": f"{record.episodes[0].seed} to {record.episodes[-1].seed}"
