@@ -1,6 +1,6 @@
 """`make bench`: what takes a few minutes. `python -m benchmarks NAME [options]` runs one.
 
-demo, finetuning and replay are the long ones; the last two have options, see their --help.
+demo, finetuning, gate_worth and replay are the long ones; the last three have options, see --help.
 """
 
 import sys
@@ -14,10 +14,11 @@ MODULES = {
     "learner_speed": "benchmarks.learner_speed.command",
     "control_path": "benchmarks.control_path.command",
     "safety_filter": "benchmarks.safety_filter",
+    "gate_worth": "benchmarks.gate_worth.command",
 }
 SHORT = (
     ["lockstep"], ["finetuning", "--slice"], ["replay", "--slice"], ["learner_speed", "--slice"],
-    ["control_path", "--slice"],
+    ["control_path", "--slice"], ["gate_worth", "--slice"],
 )  # fmt: skip
 
 

@@ -3,9 +3,18 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import yaml
+
+from porl_ros.paths import resolve_robot_config
 from porl_ros.robot.config import RobotConfig
+from porl_ros.simulation.variant import Calibration
 from porl_ros.validation.admission import describe
 from porl_ros.validation.record import Measured, Record, write_record
+
+CALIBRATION = Calibration(
+    robot="ur5e_insert", contract_hash="0" * 64, stores=("runs/arm",), episodes=40,
+    start="calibrated", residual_before=0.0052, residual_after=0.0011, intervals={}, untold={},
+)  # fmt: skip
 
 
 def episode(seed: int, success: bool = True, **changes) -> Measured:
@@ -35,3 +44,12 @@ def make_record(bundle: Path, config: RobotConfig, **changes) -> Record:
 def admit(bundle: Path, config: RobotConfig, **changes) -> Path:
     """Write such a record."""
     return write_record(bundle, make_record(bundle, config, **changes))
+
+
+def robot_file(path: Path, cell: str = "calibrated", **rule: object) -> Path:
+    """The shipped robot, judged where its policy was cloned, by another rule."""
+    content = yaml.safe_load(resolve_robot_config("ur5e_insert").read_text())
+    content["simulation"]["variant"] = cell
+    content["gate"]["rule"] |= rule
+    path.write_text(yaml.safe_dump(content))
+    return path

@@ -11,6 +11,7 @@ from twin_episodes import record
 from porl_ros.replay import ReplayWriter, robot_schema
 from porl_ros.robot.loading import load_robot
 from porl_ros.simulation.robot import SimulatedRobot
+from porl_ros.simulation.scene import SceneConfig
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,8 @@ def test_a_cell_comes_out_with_what_is_known_of_it(porl, store, tmp_path):
     twin, found = (SimulatedRobot(robot, name).variant for name in ("twin", str(cell)))
     assert abs(found.latency - twin.latency) < 0.005
     assert found.friction == 0.8  # of the cell that it began at
+    calibration = SceneConfig.load("ur5e_lift.yaml").calibration(str(cell))
+    assert calibration.fit in said.out.replace("\n", " ")
     assert "is there already and nothing is overwritten" in porl.fails(*command)
 
 

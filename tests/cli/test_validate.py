@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from command import start
-from gated import admit, episode, make_record
+from gated import CALIBRATION, admit, episode, make_record
 
 from porl_ros.paths import resolve_robot_config
 from porl_ros.robot.loading import load_robot
@@ -63,6 +63,13 @@ def test_what_was_admitted_is_found_so_and_shown(porl, bundle, robot):
     said = porl("validate", bundle, "--check")  # the shipped config judges in another cell
     assert said.code == 3
     assert "not admitted (other scene)" in said.out
+
+
+def test_a_calibrated_cell_is_shown_with_how_well_it_fits(porl, bundle, robot):
+    admit(bundle, load_robot(robot), calibration=CALIBRATION)
+    said = porl("validate", bundle, "--robot", robot, "--check")
+    assert "the cell was calibrated from 40 episodes; the replayed tool is off by" in said.out
+    assert "5.20 mm in 'calibrated' and by 1.10 mm in this cell" in said.out.replace("\n", " ")
 
 
 def test_mistakes_are_told(porl, tmp_path, bundle):

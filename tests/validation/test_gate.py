@@ -6,29 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-import yaml
+from gated import robot_file
 
 from porl_ros.errors import ConfigError, PorlError
-from porl_ros.paths import resolve_robot_config
 from porl_ros.policy.bundle import load_bundle, save_bundle
-from porl_ros.robot.loading import load_robot
 from porl_ros.simulation.env import RobotEnv
 from porl_ros.simulation.suite import Suite
-from porl_ros.validation.admission import verify
 from porl_ros.validation.evaluation import Evaluator
 from porl_ros.validation.gate import GATE_SEED, Validation
 from porl_ros.validation.measures import Case, ContactForce, measure
 from porl_ros.validation.record import record_path
-
-
-def robot_file(path: Path, cell: str = "calibrated", **rule: object) -> Path:
-    """The shipped robot, judged where its policy was cloned, by another rule."""
-    content = yaml.safe_load(resolve_robot_config("ur5e_insert").read_text())
-    content["simulation"]["variant"] = cell
-    content["gate"]["rule"] |= rule
-    path.write_text(yaml.safe_dump(content))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -101,62 +88,6 @@ def test_exchanged_weights_are_not_judged(own_base, config):
     one = case(own_base, config, GATE_SEED)._replace(weights_sha256="0" * 64)
     with pytest.raises(PorlError, match="was exchanged while it was being judged"):
         measure(RobotEnv(config), config, one)
-
-
-@pytest.mark.slow
-def test_a_base_is_admitted_and_what_was_sabotaged_is_not(tmp_path, own_base, monkeypatch):
-    monkeypatch.setenv("PORL_SITE_KEY", str(tmp_path / "key"))
-    robot, heard = robot_file(tmp_path / "robot.yaml", success=None), []
-    base = shutil.copytree(own_base, tmp_path / "base")
-    with Evaluator(robot) as evaluator:
-        record = Validation(robot, base, as_base=True).run(evaluator, heard.append)
-        assert record.decision == "admitted", record.why
-        assert len(record.episodes) == record.planned == len(heard) == 200
-        assert 0.4 <= record.success <= 0.9
-        assert record.seconds <= 120.0  # as promised: 60 s for 100 episodes
-        assert verify(base, load_robot(robot)).record == record
-        for name, sabotage in SABOTAGES.items():
-            bundle = sabotaged(base, tmp_path / name, sabotage)
-            verdict = Validation(robot, bundle, reference=base).run(evaluator)
-            assert verdict.decision == "refused", name
-            assert verdict.reference == record.made.weights_sha256
-            assert len(verdict.episodes) < 100, name
-        as_good = sabotaged(base, tmp_path / "as good", lambda tensors: None)
-        assert Validation(robot, as_good, reference=base).run(evaluator).admitted
-
-
-def flip_sign(tensors: dict) -> None:
-    _last(tensors, -1.0)
-
-
-def too_strong(tensors: dict) -> None:
-    _last(tensors, 25.0)
-
-
-def bad_weights(tensors: dict) -> None:
-    generator = torch.Generator().manual_seed(0)
-    for name, tensor in tensors.items():
-        if name.endswith("weight"):
-            tensor += 0.5 * torch.randn(tensor.shape, generator=generator)
-
-
-def _last(tensors: dict, factor: float) -> None:
-    number = max(int(name.split(".")[1]) for name in tensors if name.startswith("layers"))
-    for kind in ("weight", "bias"):
-        tensors[f"layers.{number}.{kind}"] *= factor
-
-
-SABOTAGES = {"flipped sign": flip_sign, "wrong scale": too_strong, "bad weights": bad_weights}
-
-
-def sabotaged(base: Path, path: Path, change) -> Path:
-    bundle = load_bundle(base)
-    tensors = {name: tensor.clone() for name, tensor in bundle.actor.state_dict().items()}
-    change(tensors)
-    bundle.actor.load_state_dict(tensors)
-    save_bundle(path, bundle.actor, bundle.manifest.contract, made_by="a test", version=1,
-                exploration_std=bundle.manifest.exploration_std)  # fmt: skip
-    return path
 
 
 def test_what_does_not_fit_together_is_said_before_anything_runs(tmp_path, own_base, monkeypatch):

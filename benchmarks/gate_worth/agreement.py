@@ -1,0 +1,67 @@
+"""How far what the gate found agrees with what came of it on the twin."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import binomtest, bootstrap, spearmanr
+
+GATES = ("nominal", "calibrated")
+REPETITIONS = 5000  # of the bootstrap
+
+
+class Agreement(NamedTuple):
+    """Of one gate, over all bundles. `correlation`: Spearman's, with a 95 % bootstrap interval over
+    the bundles; `bias`, `error`: mean and root mean square of gate less twin success. `admitted`:
+    how many, and of these, how many and how low on the twin under what the rule asks for."""
+
+    gate: str
+    correlation: tuple[float, float, float]
+    bias: float
+    error: float
+    admitted: int
+    admitted_short: int
+    refused_good: int
+    lowest_admitted: float | None
+
+
+def rate(said: dict) -> float:
+    """Share of successes."""
+    return said["successes"] / said["episodes"]
+
+
+def interval(said: dict) -> tuple[float, float]:
+    """Of that share, 95 % (Wilson)."""
+    found = binomtest(said["successes"], said["episodes"]).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
+
+
+def agreement(bundles: Sequence[dict], gate: str, asked: float) -> Agreement:
+    """Of the rows of `Experiment.judge`; `asked` is the success that the rule asks for."""
+    predicted = np.array([rate(row["gates"][gate]) for row in bundles])
+    found = np.array([rate(row["twin"]) for row in bundles])
+    let_in = np.array([row["gates"][gate]["alone"]["decision"] == "admitted" for row in bundles])
+    off = predicted - found
+    return Agreement(
+        gate=gate,
+        correlation=rank_correlation(predicted, found),
+        bias=float(off.mean()),
+        error=float(np.sqrt(np.mean(off**2))),
+        admitted=int(let_in.sum()),
+        admitted_short=int((let_in & (found < asked)).sum()),
+        refused_good=int((~let_in & (found >= asked)).sum()),
+        lowest_admitted=float(found[let_in].min()) if let_in.any() else None,
+    )
+
+
+def rank_correlation(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
+    """Spearman's correlation and a 95 % interval; bundles are drawn anew, as pairs."""
+
+    def statistic(x: np.ndarray, y: np.ndarray) -> float:
+        return spearmanr(x, y).statistic
+
+    drawn = bootstrap(
+        (x, y), statistic, paired=True, vectorized=False, n_resamples=REPETITIONS,
+        method="percentile", rng=np.random.default_rng(0),
+    ).confidence_interval  # fmt: skip
+    return float(statistic(x, y)), float(drawn.low), float(drawn.high)

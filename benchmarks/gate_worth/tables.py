@@ -1,0 +1,97 @@
+"""What was found, as tables for a terminal and for a page."""
+
+import statistics
+from collections.abc import Iterable
+
+from benchmarks.gate_worth.agreement import GATES, Agreement, agreement, rate
+from benchmarks.gate_worth.experiment import SPOILED
+from benchmarks.replay.report import Table
+
+ORDER = ("cloned", "simulation", "twin")
+
+
+def agreements(content: dict) -> list[Agreement]:
+    """Of both gates, over all bundles of all seeds."""
+    return [agreement(content["bundles"], gate, content["asked"]) for gate in GATES]
+
+
+def tables(content: dict) -> list[Table]:
+    """Of what `python -m benchmarks gate_worth` writes."""
+    return [_agreement(content), _bundles(content), _calibrated(content), _sabotage(content)]
+
+
+def _agreement(content: dict) -> Table:
+    columns = ["gate", "rank correlation", "gate less twin", "root mean square", "admitted",
+               f"of these under {content['asked']:g} on the twin",
+               f"refused, {content['asked']:g} and more on the twin"]  # fmt: skip
+    rows = []
+    for one in agreements(content):
+        value, low, high = one.correlation
+        rows.append([one.gate, f"{value:.2f} ({low:.2f} to {high:.2f})", f"{one.bias:+.2f}",
+                     f"{one.error:.2f}", str(one.admitted), str(one.admitted_short),
+                     str(one.refused_good)])  # fmt: skip
+    return Table(columns, rows)
+
+
+def _bundles(content: dict) -> Table:
+    rows, found = [], content["bundles"]
+    names = sorted(
+        dict.fromkeys(row["bundle"] for row in found),
+        key=lambda name: (ORDER.index(name.split("-")[0]), not name.endswith("-half"), name),
+    )
+    for name in names:
+        same = [row for row in found if row["bundle"] == name]
+        gates = [_spread(rate(row["gates"][gate]) for row in same) for gate in GATES]
+        rows.append([name, *gates, _spread(rate(row["twin"]) for row in same)])
+    return Table(["bundle", *(f"{gate} gate" for gate in GATES), "twin"], rows)
+
+
+def _calibrated(content: dict) -> Table:
+    """Base and what learned on the twin, by seed."""
+    rows = []
+    for row in content["bundles"]:
+        if row["bundle"] in ("cloned-10", "twin"):
+            said = [_said(row["gates"][gate]) for gate in GATES]
+            rows.append([str(row["seed"]), row["bundle"], *said, f"{rate(row['twin']):.2f}"])
+    return Table(["seed", "bundle", *(f"{gate} gate" for gate in GATES), "twin"], rows)
+
+
+def _said(gate: dict) -> str:
+    return f"{rate(gate):.2f}, {_decision(gate['alone'])}"
+
+
+def _decision(said: dict) -> str:
+    if said["decision"] == "admitted":
+        return f"admitted after {said['after']}"
+    return f"refused after {said['after']}"
+
+
+def _sabotage(content: dict) -> Table:
+    columns = ["", *(f"{of}, {gate} gate" for of, gate in SPOILED)]
+    rows = []
+    for kind in dict.fromkeys(row["kind"] for row in content["sabotaged"]):
+        same = [row for row in content["sabotaged"] if row["kind"] == kind]
+        cells = [[r for r in same if (r["of"], r["gate"]) == where] for where in SPOILED]
+        rows.append([kind, *(_stopped(cell) for cell in cells)])
+    return Table(columns, rows)
+
+
+def _stopped(rows: list[dict]) -> str:
+    """By what and after how many episodes, of both ways to judge; how many got through."""
+    passed = sum(row["alone"]["decision"] == "admitted" for row in rows)
+    names = dict.fromkeys(name for row in rows for name in row["alone"]["stopped_by"])
+    if not rows:
+        return ""
+    after = _range(row["alone"]["after"] for row in rows)
+    through = f"; {passed} of {len(rows)} ADMITTED" if passed else ""
+    return f"{', '.join(names)} ({after}){through}"
+
+
+def _range(values: Iterable[int]) -> str:
+    values = sorted(values)
+    return str(values[0]) if values[0] == values[-1] else f"{values[0]} to {values[-1]}"
+
+
+def _spread(values: Iterable[float]) -> str:
+    values = sorted(values)
+    return f"{statistics.mean(values):.2f} ({values[0]:.2f} to {values[-1]:.2f})"
