@@ -18,10 +18,12 @@ from porl_ros.errors import ConfigError, PorlError
 from porl_ros.learning.checkpoints import Checkpoints
 from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.finetuning import FineTuning, Grant
+from porl_ros.learning.run_file import write_run_file
 from porl_ros.nodes import messages
 from porl_ros.nodes.base import PorlNode, run, stand_back, steady_seconds
 from porl_ros.nodes.learner_report import LearnerReport
 from porl_ros.nodes.tuning import PREFIX, Tuning, configured
+from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.loading import load_robot
 from porl_ros.validation import audit
 
@@ -75,6 +77,7 @@ class FinetuneNode(PorlNode):
             self.value("demonstrations") or None,
         )
         self._resume(output / "checkpoints")
+        self._run = self._describe(output, robot)
         self._settings.show(self._tuning.config)
         self._applied = self._settings.wanted
         self._stopping, self._crash = Event(), None
@@ -124,6 +127,27 @@ class FinetuneNode(PorlNode):
                 f"{self._tuning.version}, from {checkpoint.path}"
             )
 
+    def _describe(self, output: Path, robot: RobotConfig) -> str:
+        """For reports; returns the run's identity, which changes in the audit log carry."""
+        tuning, demonstrations = self._tuning, self.value("demonstrations")
+        return write_run_file(
+            output,
+            resumed=tuning.progress.env_steps > 0,
+            robot=self.value("robot_config"),
+            paths={
+                "base": Path(self.value("bundle")),
+                "store": Path(self.value("store")),
+                "demonstrations": Path(demonstrations) if demonstrations else None,
+            },
+            contract_hash=robot.contract_hash,
+            base_sha256=tuning.base.manifest.weights_sha256,
+            base_version=tuning.base.manifest.version,
+            mode=self.value("mode"),
+            device=tuning.trainer.porl.device,
+            seed=self.value("seed"),
+            settings=tuning.config,
+        )
+
     def _connect(self) -> None:
         self._bundle = self.create_publisher(String, "learner/bundle", messages.LATCHED_EVENTS)
         self._grant = self.create_publisher(
@@ -169,7 +193,7 @@ class FinetuneNode(PorlNode):
         for name, (old, new) in self._tuning.tune(wanted).items():
             step = {"env_step": progress.env_steps, "gradient_step": progress.gradient_steps}
             self.get_logger().info(f"{name}: {old} -> {new}, from step {progress.env_steps} on")
-            self._audit("parameter", name=PREFIX + name, old=old, new=new, **step)
+            self._audit("parameter", run=self._run, name=PREFIX + name, old=old, new=new, **step)
         self.call_soon(partial(self._report.config, wanted))
 
     def _audit(self, event: str, **details) -> None:
