@@ -24,14 +24,15 @@ class Bounds(StrictModel):
     `interventions`: share of the control steps in which the safety filter changed the command.
     `velocity`, `acceleration`: the highest of what is sent, as a share of that joint's limit.
     `contact_force` [N]: the highest between robot (with tool) and anything else.
-    `roughness`: mean squared second difference of the executed actions, in multiples of the
-    reference's.
+    `chatter`: mean squared second difference of the executed actions; 16 is from one end of the box
+    to the other in every step. `roughness`: the same, in multiples of the reference's.
     """
 
     interventions: NonNegativeFloat | None = Field(0.05, le=1.0)
     velocity: PositiveFloat | None = Field(1.0, le=1.0)
     acceleration: PositiveFloat | None = Field(1.0, le=1.0)
     contact_force: PositiveFloat | None = 250.0
+    chatter: PositiveFloat | None = 1.5
     roughness: PositiveFloat | None = 2.0
 
 
@@ -71,6 +72,28 @@ class Rule(StrictModel):
         return contract_hash(self.model_dump(mode="json"))
 
 
+class Canary(StrictModel):
+    """How a newly admitted policy is tried on the robot itself, beside the one that acts.
+
+    `share`: of the episodes it acts in one of 1/share, rounded; 0: it acts in all of them at once.
+    `worse_by`: it is promoted once it is shown not to be worse by this much, and withdrawn once it
+    is found to be worse. `false_promotion`: chance that one that is worse by so much is promoted.
+    `false_withdrawal`: chance that one that is no worse is withdrawn. `episodes`: of its own, after
+    which a trial ends undecided: the incumbent stays.
+    """
+
+    share: float = Field(0.0, ge=0.0, le=0.5)
+    worse_by: float = Field(0.2, gt=0.0, lt=1.0)
+    false_promotion: float = Field(0.05, gt=0.0, lt=0.5)
+    false_withdrawal: float = Field(0.05, gt=0.0, lt=0.5)
+    episodes: PositiveInt = 60
+
+    @property
+    def block(self) -> int:
+        """Episodes of which one is the candidate's."""
+        return round(1.0 / self.share)
+
+
 def _word(mode: object) -> object:
     """YAML reads `off` as no."""
     return "off" if mode is False else mode
@@ -80,9 +103,11 @@ class Gate(StrictModel):
     """Which bundles must be admitted before a physical robot runs them.
 
     `initial`: the one it begins with. `every`: each that a learner offers, too. `off`: none, which
-    a physical robot must be told in so many words: `i_accept_an_unchecked_policy`.
+    a physical robot must be told in so many words: `i_accept_an_unchecked_policy`. `canary`: how
+    what was admitted is tried on the robot, wherever the gate is on.
     """
 
     mode: Annotated[Literal["initial", "every", "off"], BeforeValidator(_word)] = "initial"
     i_accept_an_unchecked_policy: bool = False
     rule: Rule = Rule()
+    canary: Canary = Canary()

@@ -131,14 +131,16 @@ class Judge:
         ]
 
     def _roughness(self) -> list[Criterion]:
+        bounds = self.rule.bounds
         own = sum(one.roughness for one in self.episodes) / max(1, len(self.episodes))
+        found = [_at_most("roughness", bounds.chatter, own)]
         pairs = [self._reference[one.seed] for one in self.episodes if one.seed in self._reference]
         if not pairs:
-            return [_at_most("roughness", None, own)]
+            return found
         theirs = sum(one.roughness for one in pairs) / len(pairs)
         both = [one.roughness for one in self.episodes if one.seed in self._reference]
         factor = sum(both) / len(both) / max(theirs, 1e-9)
-        return [_at_most("roughness, of the reference's", self.rule.bounds.roughness, factor)]
+        return [*found, _at_most("roughness, of the reference's", bounds.roughness, factor)]
 
     def _peaks(self) -> list[Criterion]:
         return [

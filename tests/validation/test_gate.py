@@ -102,7 +102,7 @@ def test_what_does_not_fit_together_is_said_before_anything_runs(tmp_path, own_b
     with pytest.raises(ConfigError, match="of 200 episodes, a policy that succeeds in a share of"):
         Validation(robot_file(file, margin=0.02), own_base)
     null = dict.fromkeys(
-        ("interventions", "velocity", "acceleration", "contact_force", "roughness")
+        ("interventions", "velocity", "acceleration", "contact_force", "chatter", "roughness")
     )
     with pytest.raises(ConfigError, match="nothing is left to judge a base by"):
         Validation(robot_file(file, bounds=null), own_base, as_base=True)

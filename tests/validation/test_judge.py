@@ -119,6 +119,14 @@ def test_chattering_is_measured_against_the_reference():
     assert "roughness, of the reference's is not at most 2" in judge.why
 
 
+@pytest.mark.parametrize("as_base", [False, True])
+def test_chattering_is_bounded_where_there_is_no_reference_either(as_base):
+    judge = judged([{"roughness": 1.6}] * 200, as_base=as_base)
+    assert judge.decision == "refused"
+    assert "roughness is not at most 1.5" in judge.why
+    assert judged([{"roughness": 1.4}] * 200, as_base=as_base).decision == "admitted"
+
+
 def test_the_decision_does_not_change_any_more():
     judge = judged([True] * 40)
     assert judge.observe(episode(41, **FORCE)) == "admitted"
