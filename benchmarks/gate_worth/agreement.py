@@ -8,6 +8,7 @@ from scipy.stats import binomtest, bootstrap, spearmanr
 
 GATES = ("nominal", "calibrated")
 REPETITIONS = 5000  # of the bootstrap
+FEWEST = 10  # bundles; of fewer, some draws are of one bundle only
 
 
 class Agreement(NamedTuple):
@@ -55,11 +56,14 @@ def agreement(bundles: Sequence[dict], gate: str, asked: float) -> Agreement:
 
 
 def rank_correlation(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
-    """Spearman's correlation and a 95 % interval; bundles are drawn anew, as pairs."""
+    """Spearman's correlation and a 95 % interval; bundles are drawn anew, as pairs. There is none
+    (NaN) from a few."""
 
     def statistic(x: np.ndarray, y: np.ndarray) -> float:
         return spearmanr(x, y).statistic
 
+    if len(x) < FEWEST:
+        return float(statistic(x, y)), float("nan"), float("nan")
     drawn = bootstrap(
         (x, y), statistic, paired=True, vectorized=False, n_resamples=REPETITIONS,
         method="percentile", rng=np.random.default_rng(0),

@@ -1,8 +1,8 @@
 """The bundles of one seed, and the cell that is found for it: made once, then found on disk.
 
-    cloned-02, ...      clones of so many demonstrations in the cell that the gate believes in
-    simulation, twin    fine-tuned from the base in that cell, and on the twin; `-half`: on the way
-    cell.yaml           calibrated from episodes of the base on the twin
+cloned-02, ...      clones of so many demonstrations in the cell that the gate believes in
+simulation, twin    fine-tuned from the base in that cell, and on the twin; `-half`: on the way
+cell.yaml           calibrated from episodes of the base on the twin
 """
 
 import multiprocessing

@@ -78,7 +78,8 @@ def verdict(judge: Judge, episodes: Sequence[Measured]) -> dict:
         if judge.observe(one):
             break
     missed = [c for c in judge.criteria() if c.asked and not c.holds]
-    broken = [c.name for c in missed if c.holds is False] or [f"{c.name}, not shown" for c in missed]
+    broken = [c.name for c in missed if c.holds is False]
+    broken = broken or [f"{c.name}, not shown" for c in missed]
     stopped = [] if judge.decision == "admitted" else broken
     return {"decision": judge.decision, "after": len(judge.episodes), "stopped_by": stopped}
 

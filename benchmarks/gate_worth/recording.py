@@ -1,4 +1,4 @@
-"""Episodes of a bundle on the twin, in a replay store, as a policy node would have recorded them."""
+"""Episodes of a bundle on the twin, in a replay store, as a policy node would record them."""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
-"""Policies spoiled on purpose, in the ways in which policies go wrong: real bundles, made from a good
-one, that load and act like any other."""
+"""Policies spoiled on purpose, in the ways in which policies go wrong: real bundles, made from a
+good one, that load and act like any other."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +10,8 @@ from torch import nn
 
 from porl_ros.policy.bundle import load_bundle, save_bundle
 from porl_ros.policy.network import Actor
-from porl_ros.robot.observation import ObservationAssembler
 from porl_ros.robot.config import RobotConfig
+from porl_ros.robot.observation import ObservationAssembler
 
 FEEDBACK = 0.9  # of the chattering policy on its own last action: just short of growing
 NOISY = 1.0  # standard deviation of excessive exploration, in units of the action box

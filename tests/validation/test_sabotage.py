@@ -38,9 +38,8 @@ def test_a_base_is_admitted_and_whatever_was_sabotaged_is_not(tmp_path, base):
             assert verdict.decision == "refused", kind
             assert verdict.reference == record.made.weights_sha256
             assert len(verdict.episodes) < 100, kind
-        assert Validation(robot, copy(base, tmp_path / "as good"), reference=base).run(
-            evaluator
-        ).admitted
+        as_good = copy(base, tmp_path / "as good")
+        assert Validation(robot, as_good, reference=base).run(evaluator).admitted
         seen = Bench(config, evaluator, tmp_path / "episodes").suite(base, cell, 3)
         assert tuple(seen) == record.episodes[:3]  # the benchmark runs what the gate runs
 
