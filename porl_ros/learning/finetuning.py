@@ -77,6 +77,7 @@ class FineTuning:
         self._configured = config.model_dump(mode="json", include=set(LIVE))
         self._paused = False
         self._robot, self._seed = robot, seed
+        self._taking_turns = robot.gate.canary.share > 0.0 and not lockstep
         device = resolve_device(device)
         self.trainer = Trainer(self.base.actor, config, seed, device, robot.return_range)
         if demonstrations:
@@ -118,6 +119,15 @@ class FineTuning:
         self._publisher.exploration_std = wanted.exploration_std
         self._grant_more()
         return changes
+
+    def went_back(self, version: int, returns: int) -> None:
+        """The policy side has let an earlier policy act again, for the `returns`-th time.
+
+        Counts where policies take turns (docs/gate.md); elsewhere the rows tell, each at its place.
+        To be told of the same return again changes nothing.
+        """
+        if self._taking_turns and returns > self.returns:
+            self._go_back(version, returns)
 
     def pause(self, paused: bool) -> None:
         """Stop or resume learning; the robot goes on. What it does meanwhile earns no updates."""
@@ -289,11 +299,14 @@ class FineTuning:
         versions = chunk.rows["policy_version"]
         before = np.insert(versions[:-1], 0, self._acted.get(chunk.run, versions[0]))
         falls = np.flatnonzero(versions < before)
-        if len(falls):
-            self.returns += len(falls)
-            self.trainer.go_back(self._publisher.actor_of(int(versions[falls[-1]])))
-            self._published_updates = self.trainer.porl.actor_updates
+        if len(falls) and not self._taking_turns:
+            self._go_back(int(versions[falls[-1]]), self.returns + len(falls))
         self._acted[chunk.run] = int(versions[-1])
+
+    def _go_back(self, version: int, returns: int) -> None:
+        self.returns = returns
+        self.trainer.go_back(self._publisher.actor_of(version))
+        self._published_updates = self.trainer.porl.actor_updates
 
     def _publish_if_due(self) -> None:
         trainer = self.trainer

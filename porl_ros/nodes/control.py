@@ -4,6 +4,7 @@
 """
 
 import time
+from collections import deque
 from typing import NamedTuple
 
 from porl_ros.nodes import messages
@@ -26,6 +27,7 @@ from porl_ros.robot.observation import Sample
 
 QUIET = 2.0  # seconds in which an alarm is not told again
 DETAIL = 5.0  # the same, of what a message or an action was like
+LATENCIES = 1000  # of so many steps
 
 
 class Parts(NamedTuple):
@@ -44,7 +46,13 @@ class Parts(NamedTuple):
 
 
 class Control:
-    """A control loop; executor's thread. Acts only while `active` and not stopped."""
+    """A control loop; executor's thread. Acts only while `active` and not stopped.
+
+    What it counts other threads may read: `rounds`, how often it has looked whether to act, and
+    `latencies`, the last of them from that look to the command, in seconds.
+    """
+
+    by_clock = True  # and not by what a simulation says
 
     def __init__(self, parts: Parts, max_steps: int = 0):
         """`max_steps`: no more control steps than that; 0: without limit."""
@@ -54,6 +62,8 @@ class Control:
         self.active = False
         self._samples: dict[str, Sample] = {}
         self._acted = self._perceived = -1  # stamps of the samples last acted on, last seen
+        self.rounds, self.latencies = 0, deque(maxlen=LATENCIES)
+        self._begun_at: float | None = None  # when this step was; None once it has waited
         self._note: Alarm | None = None  # of this step, which is taken all the same
         self._alarms_told, self._details_told = Throttle(QUIET), Throttle(DETAIL)
         self._log = parts.node.get_logger()
@@ -107,6 +117,7 @@ class Control:
 
     def _step(self, stamp: int) -> None:
         """Perceive, unless these samples are perceived already, then act if that is allowed."""
+        self._begun_at = time.perf_counter()
         if not self.allowed or self._parts.commands.braking:
             return
         if self._parts.episodes.first_stamp is None:
@@ -176,6 +187,7 @@ class Control:
         done = interaction.steps
         step, limit = self.steps_before + done, self._max_steps
         if (limit and done >= limit) or (learner and not learner.grants(step)):
+            self._begun_at = None
             self._parts.writer.request_flush()  # the learner waits for what we have
             self._parts.episodes.tell_steps()
             self._parts.state.tell(State.WAITING, "learner" if learner else "max_steps")
@@ -183,7 +195,7 @@ class Control:
             self._act()
 
     def _act(self) -> None:
-        self._parts.episodes.tell_version()
+        self._parts.episodes.choose_policy()
         if wish := self._parts.takeover.wish:
             self._steer(wish)
         else:
@@ -213,6 +225,8 @@ class Control:
     def _send(self, act: Act) -> None:
         self._acted = self._perceived
         self._parts.commands.send(act.command, self._acted)
+        if self._begun_at is not None:
+            self.latencies.append(time.perf_counter() - self._begun_at)
         if act.interventions and self._details_told.due("safety filter"):
             self._log.warning(f"safety filter: {', '.join(act.interventions)}")
 

@@ -10,6 +10,7 @@ from porl_ros.nodes.interaction import EpisodeResult, Interaction
 from porl_ros.nodes.no_regret import NoRegret
 from porl_ros.nodes.resets import ResetClient
 from porl_ros.nodes.resetting import Resetting
+from porl_ros.nodes.succession import Succession
 from porl_ros.policy.runtime import PolicyRuntime
 from porl_ros.robot.config import RobotConfig
 from porl_ros.simulation.env import SEEDS_APART
@@ -38,6 +39,7 @@ class Episodes:
         self.now: Callable[[], int] = lambda: 0
         self.first_stamp: int | None = None
         self.no_regret: NoRegret | None = None
+        self.succession: Succession | None = None
         self._resets = ResetClient(node, steady_seconds, self._begin_elsewhere)
         self._version = node.create_publisher(Int64, "policy/version", messages.LATCHED)
         self._announced: int | None = None
@@ -107,6 +109,8 @@ class Episodes:
         self.tell_steps()
         if self.no_regret and result.own:
             self.no_regret.episode_ended(result.policy_version, result.success)
+        if self.succession:
+            self.succession.episode_ended(result.success if result.own else None)
 
     def tell_steps(self) -> None:
         """Tell how many control steps were taken."""
@@ -116,6 +120,12 @@ class Episodes:
     def version(self) -> int:
         """Of the policy that acts."""
         return self._runtime.version
+
+    def choose_policy(self) -> None:
+        """Before each step: let the one act whose turn it is, and tell which."""
+        if self.succession:
+            self.succession.before_step(self._interaction.episode)
+        self.tell_version()
 
     def tell_version(self) -> None:
         """Tell which policy acts, if it is another one than before."""

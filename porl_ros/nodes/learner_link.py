@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from std_msgs.msg import Int64MultiArray, String
 
 from porl_ros.learning.finetuning import WITHOUT_LIMIT, Grant
 from porl_ros.nodes import messages
 from porl_ros.nodes.base import PorlNode, steady_seconds
+from porl_ros.nodes.succession import Succession
 from porl_ros.policy.runtime import PolicyRuntime
 from porl_ros.policy.swapping import BundleLoader
 
@@ -20,14 +22,21 @@ class LearnerLink:
     """Decides, step by step, whether the policy side may act and with which policy.
 
     Everything but reading bundles happens in the executor's thread. `on_news` is called there when
-    a step that had to wait may now be possible. Without `grants` (paced) the newest bundle acts as
-    soon as it is read; with them (lock-step) the learner says which bundle takes which step.
+    a step that had to wait may now be possible. Without `grants` (paced) the newest bundle is
+    offered to `succession` as soon as it is read by `thread`; with them (lock-step) the learner
+    says which bundle takes which step.
     """
 
     def __init__(
-        self, node: PorlNode, runtime: PolicyRuntime, grants: bool, on_news: Callable[[], None]
+        self,
+        node: PorlNode,
+        runtime: PolicyRuntime,
+        succession: Succession,
+        thread: ThreadPoolExecutor,
+        grants: bool,
+        on_news: Callable[[], None],
     ):
-        self._node, self._runtime, self._on_news = node, runtime, on_news
+        self._runtime, self._succession, self._on_news = runtime, succession, on_news
         self._log = node.get_logger()
         self._grant = Grant(0, 0, 0) if grants else WITHOUT_LEARNER
         self._coming: list[Grant] = []  # swaps that are granted and not done yet, in order
@@ -35,6 +44,7 @@ class LearnerLink:
         self._until = steady_seconds() + START  # when to give the learner up
         self._loader = BundleLoader(
             runtime,
+            thread,
             on_loaded=lambda: node.call_soon(on_news),
             on_refused=lambda error: self._log.error(f"the present policy goes on: {error}"),
         )
@@ -52,7 +62,8 @@ class LearnerLink:
     def prepare(self, step: int) -> bool:
         """Swap if it is time; False when this step needs a bundle that is not read yet."""
         if self._grant is WITHOUT_LEARNER:
-            self._loader.swap_to_newest(self.returns)
+            if loaded := self._loader.newest(self._succession.newest, self.returns):
+                self._succession.offer(loaded)
             return True
         due = [grant for grant in self._coming if grant.since <= step]
         wanted = due[-1].version if due else self._runtime.version
@@ -72,10 +83,6 @@ class LearnerLink:
             self._on_news()
         elif self._grant.until == 0:
             self._log.info("waiting for the learner", throttle_duration_sec=5.0)
-
-    def close(self) -> None:
-        """Stop reading bundles."""
-        self._loader.close()
 
     def _on_grant(self, message: Int64MultiArray) -> None:
         if len(message.data) != 3:

@@ -4,14 +4,16 @@ Each answers in every state of the node's lifecycle with what it did, or why it 
 are logged.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import NamedTuple
 
 from std_srvs.srv import Trigger
 
+from porl_ros.errors import PorlError
 from porl_ros.nodes.base import PorlNode
 from porl_ros.nodes.control import Parts
+from porl_ros.nodes.deploying import Deploying
 from porl_ros.nodes.interaction import Mark
 
 
@@ -23,10 +25,12 @@ class Answer(NamedTuple):
 
 
 class Operator:
-    """Lives as long as its node; executor's thread. `parts` are there while it is configured."""
+    """Lives as long as its node; executor's thread. `parts` and `deploying` are there while it is
+    configured."""
 
     def __init__(self, node: PorlNode):
         self.parts: Parts | None = None
+        self.deploying: Deploying | None = None
         self.active = False
         self._log = node.get_logger()
         verbs = {
@@ -39,11 +43,31 @@ class Operator:
         }
         for name, verb in verbs.items():
             node.create_service(Trigger, name, partial(self._on_call, name, verb))
+        for name, verb in (("deploy", Deploying.deploy), ("rollback", Deploying.roll_back)):
+            node.create_service(Trigger, name, partial(self._on_long_call, name, verb))
 
     def _on_call(
         self, name: str, verb: Callable[[], Answer], _: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
         response.success, response.message = self._unable(name) or verb()
+        self._log.warning(f"operator, {name}: {response.message}")
+        return response
+
+    async def _on_long_call(
+        self,
+        name: str,
+        verb: Callable[[Deploying], Awaitable[str]],
+        _: Trigger.Request,
+        response: Trigger.Response,
+    ) -> Trigger.Response:
+        """One whose answer has to wait for the disk, while control goes on."""
+        answer = self._unable(name)
+        if answer is None:
+            try:
+                answer = Answer(True, await verb(self.deploying))
+            except PorlError as error:
+                answer = Answer(False, str(error))
+        response.success, response.message = answer
         self._log.warning(f"operator, {name}: {response.message}")
         return response
 

@@ -31,6 +31,12 @@ class Fallback:
         self._kept = {version: kept for version, kept in self._kept.items() if version in keepers}
         return verdict
 
+    def withdraw(self, version: int) -> None:
+        """A policy did not pass its trial: it does not act again, nor does what grew from it."""
+        self.guard.forget(version)
+        self._kept.pop(version, None)
+        self.returns += 1
+
     def back_to_base(self) -> int | None:
         """Let the policy of the beginning act: its version; None when it does already."""
         base = self._first[0].manifest.version

@@ -58,6 +58,12 @@ class NoRegretGuard:
         self._remember_best()
         return None
 
+    def forget(self, version: int) -> None:
+        """Never send back to this one: it did not pass its trial."""
+        self._window = deque((one for one in self._window if one[0] != version), maxlen=WINDOW)
+        if self.best == version:
+            self.best, self._best_rate = None, 0.0
+
     @property
     def base_success(self) -> float:
         """Measured success of the base; NaN before its first episode."""

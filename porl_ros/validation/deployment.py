@@ -24,15 +24,21 @@ def deploy(place: Path, bundle: Path, robot: RobotConfig) -> None:
 def rollback(place: Path, robot: RobotConfig) -> Path:
     """Let `place` lead to what was deployed before; returns that. Raises NotAdmitted when that may
     not act any more, AuditError, PorlError when there is nothing before."""
+    earlier = before(place)
+    _point(place, earlier, robot, ROLLED_BACK)
+    return earlier
+
+
+def before(place: Path) -> Path:
+    """What `rollback` would lead to. Raises AuditError, PorlError when there is nothing."""
     _require_link(place)
-    before = history(place)[:-1]
-    if not before:
+    earlier = history(place)[:-1]
+    if not earlier:
         raise PorlError(
             f"{place}: nothing was deployed here before what is now, says {audit.audit_path()}; "
             "deploy another bundle with `porl deploy`"
         )
-    _point(place, before[-1], robot, ROLLED_BACK)
-    return before[-1]
+    return earlier[-1]
 
 
 def history(place: Path) -> list[Path]:

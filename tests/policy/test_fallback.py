@@ -1,6 +1,7 @@
 """Going back takes effect at once, from memory, and stale bundles do not undo it."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from bundles import make_actor, make_bundle
@@ -61,15 +62,24 @@ def test_the_best_known_policy_is_kept_however_many_follow(runtime, tmp_path):
 
 
 def test_bundles_from_before_the_return_are_passed_over(runtime, tmp_path, config):
-    ready = []
-    loader = BundleLoader(runtime, on_loaded=lambda: ready.append(1))
     make_bundle(tmp_path / "new", config, version=50, returns=1)
-    loader.request(tmp_path / "40")
-    loader.request(tmp_path / "new")
-    loader.close()
-    while len(ready) < 2:
-        pass
+    with ThreadPoolExecutor(1) as thread:
+        loader = BundleLoader(runtime, thread)
+        loader.request(tmp_path / "40")
+        loader.request(tmp_path / "new")
     assert loader.swap_to(40, returns=1)  # dealt with, but
     assert runtime.version == 0
     assert loader.swap_to(50, returns=1)
     assert runtime.version == 50
+
+
+def test_what_failed_its_trial_is_never_gone_back_to(runtime, tmp_path):
+    fallback = Fallback(runtime, NoRegretGuard())
+    for i in range(30):
+        fallback.episode_ended(0, i % 3 == 0)
+    act(fallback, runtime, tmp_path, range(1, WINDOW + 1), success=True)
+    best = fallback.guard.best
+    fallback.withdraw(best)
+    assert fallback.guard.best is None
+    assert best not in fallback.guard.keepers
+    assert fallback.returns == 1

@@ -21,17 +21,17 @@ def episodes(chunks: Iterable[Chunk]) -> list[Episode]:
 
 
 def returns(chunks: Iterable[Chunk]) -> int:
-    """How often a policy side went back to an earlier version within a run."""
-    last: dict[str, int] = {}
-    count = 0
+    """How often a policy side went back to an earlier version within a run, for good: of two that
+    take turns each acts again."""
+    runs: dict[str, list[np.ndarray]] = {}
     for chunk in chunks:
-        versions = chunk.rows["policy_version"]
-        if len(versions):
-            count += int(
-                np.count_nonzero(np.diff(versions, prepend=last.get(chunk.run, versions[0])) < 0)
-            )
-            last[chunk.run] = int(versions[-1])
-    return count
+        runs.setdefault(chunk.run, []).append(chunk.rows["policy_version"])
+    return sum(_falls(np.concatenate(versions)) for versions in runs.values())
+
+
+def _falls(versions: np.ndarray) -> int:
+    at = np.flatnonzero(np.diff(versions) < 0)
+    return sum(not (versions[i + 1 :] == versions[i]).any() for i in at)
 
 
 def _of_run(run: str, parts: list[Chunk]) -> list[Episode]:
