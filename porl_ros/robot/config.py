@@ -34,13 +34,19 @@ __all__ = [
 ]
 
 
-NO_CONTRACT = {"name", "physical", "reward", "reset", "gate", "simulation"}
+NO_CONTRACT = dict.fromkeys(("name", "physical", "reward", "reset", "gate", "simulation"), True)
+NO_CONTRACT |= {"kinematics": {"prefix"}}  # what matters of it is in the names of the joints
 
 
 class Kinematics(StrictModel):
-    """The arm as a MuJoCo model: forward and inverse kinematics of the tool point."""
+    """The arm as a MuJoCo model: forward and inverse kinematics of the tool point.
+
+    `prefix` comes before every name of the model, where the robot's driver has one. `tool_site`: a
+    site of it, or a body, whose frame is meant then.
+    """
 
     model: str
+    prefix: str = ""
     joints: tuple[str, ...] = Field(min_length=1)
     home: tuple[FiniteFloat, ...]
     tool_site: str

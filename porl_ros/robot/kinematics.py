@@ -5,7 +5,7 @@ import mujoco
 import numpy as np
 
 from porl_ros.errors import ConfigError
-from porl_ros.paths import resolve_model
+from porl_ros.robot.arm_model import arm_spec
 from porl_ros.robot.config import Kinematics
 
 # Three Newton-like steps leave an error under 1e-6 m for targets a few centimetres away.
@@ -26,7 +26,7 @@ class ArmKinematics:
 
     def __init__(self, config: Kinematics):
         """Compile the model; ConfigError when the joints or the tool site are not in it."""
-        self._model = model = _compile(config.model)
+        self._model = model = _compile(config)
         self.joints = config.joints
         _require(
             config.joints, _names(model, mujoco.mjtObj.mjOBJ_JOINT, model.njnt), "joint", config
@@ -125,13 +125,12 @@ def _reach(model: mujoco.MjModel, config: Kinematics) -> np.ndarray:
     return np.array(reach)
 
 
-def _compile(reference: str) -> mujoco.MjModel:
-    path = resolve_model(reference)
+def _compile(config: Kinematics) -> mujoco.MjModel:
     try:
-        return mujoco.MjModel.from_xml_path(str(path))
+        return arm_spec(config).compile()
     except ValueError as error:
         raise ConfigError(
-            f"kinematics.model = '{reference}': MuJoCo cannot compile it: {error}"
+            f"kinematics.model = '{config.model}': MuJoCo cannot compile it: {error}"
         ) from None
 
 

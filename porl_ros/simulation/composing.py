@@ -1,13 +1,11 @@
 """The MuJoCo model of a scene: world, arm and what is mounted on it, composed and compiled."""
 
-import warnings
-from contextlib import contextmanager
-
 import mujoco
 import numpy as np
 
 from porl_ros.errors import ConfigError
 from porl_ros.paths import resolve_model
+from porl_ros.robot.arm_model import arm_spec, without_prefix_warning
 from porl_ros.robot.config import Kinematics, RobotConfig
 from porl_ros.simulation.scene import SceneConfig
 
@@ -18,7 +16,7 @@ def build_model(config: RobotConfig, scene: SceneConfig) -> mujoco.MjModel:
     """Compose world, arm and attachments; ConfigError when they do not fit together."""
     try:
         world = mujoco.MjSpec.from_file(str(resolve_model(scene.world)))
-        arm = mujoco.MjSpec.from_file(str(resolve_model(config.kinematics.model)))
+        arm = arm_spec(config.kinematics)
         _mount(arm, scene)
         for body in arm.bodies:
             body.gravcomp = 1.0  # the controller of an industrial arm compensates its weight
@@ -27,7 +25,7 @@ def build_model(config: RobotConfig, scene: SceneConfig) -> mujoco.MjModel:
             arm.delete(key)  # a keyframe of the bare arm does not fit the composed model
         world.option.timestep = scene.timestep
         world.option.integrator = arm.option.integrator
-        with _without_prefix_warning():
+        with without_prefix_warning():
             world.attach(arm, prefix="", frame=world.worldbody.add_frame())
             model = world.compile()
     except ValueError as error:
@@ -42,7 +40,7 @@ def _mount(arm: mujoco.MjSpec, scene: SceneConfig) -> None:
         if site is None:
             raise ConfigError(f"attachments: the arm has no site '{attachment.site}'")
         tool = mujoco.MjSpec.from_file(str(resolve_model(attachment.model)))
-        with _without_prefix_warning():
+        with without_prefix_warning():
             arm.attach(tool, prefix=attachment.prefix, site=site)
 
 
@@ -50,21 +48,8 @@ def _add_payload(arm: mujoco.MjSpec, kinematics: Kinematics) -> None:
     payload = mujoco.MjSpec()
     body = payload.worldbody.add_body(name="payload", pos=kinematics.tool_offset)
     body.explicitinertial, body.mass, body.inertia = True, 0.0, np.zeros(3)
-    with _without_prefix_warning():
+    with without_prefix_warning():
         arm.attach(payload, prefix="tool_", site=arm.site(kinematics.tool_site))
-
-
-@contextmanager
-def _without_prefix_warning():
-    """Joints keep their names, as on the robot; MuJoCo warns that such a spec saves badly."""
-    previous = mujoco.get_mju_user_warning()
-    mujoco.set_mju_user_warning(lambda message: None)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            yield
-    finally:
-        mujoco.set_mju_user_warning(previous)
 
 
 def _check(model: mujoco.MjModel, config: RobotConfig) -> None:

@@ -24,6 +24,19 @@ ON_MARK = 0.02  # close enough to be let go, m
 DOWN = 0.003  # low enough to be let go, m
 OPEN = 0.1  # the fingers have let go of the cube, rad
 
+REACH = 0.03  # inverse kinematics are asked for places this far away at most, m
+
+
+def joint_steps(env: RobotEnv, place: np.ndarray) -> np.ndarray:
+    """The action (n,) in joints that leads the target towards `place`: straight, so that a joint
+    which would go too fast slows all others down."""
+    decoder, kinematics = env.controller.decoder, env.controller.kinematics
+    here, arm = decoder.tool_target, decoder.target[: len(kinematics.joints)]
+    away = place - here
+    near = here + away * min(1.0, REACH / max(np.linalg.norm(away), 1e-9))
+    steps = (kinematics.solve(arm, near) - arm) / env.robot.config.action.scale
+    return steps / max(1.0, np.abs(steps).max())
+
 
 class InsertExpert:
     """Over the socket, align, then straight down."""
@@ -32,7 +45,7 @@ class InsertExpert:
         self._env = env
 
     def __call__(self) -> np.ndarray:
-        """The action (3,) float32 for the environment's present state."""
+        """The action float32 for the environment's present state: (3,), or one a joint."""
         env = self._env
         goal = env.robot.task.goal
         tool = env.controller.tool_position
@@ -40,6 +53,8 @@ class InsertExpert:
         inside = tool[2] < goal[2]
         height = -DEEP if inside or off_axis < ALIGNED else ABOVE
         wanted = np.array([goal[0], goal[1], goal[2] + height])
+        if not env.robot.config.action.axes:
+            return joint_steps(env, wanted).astype(np.float32)
         action = (wanted - tool) / env.robot.config.action.scale
         return np.clip(action, -1.0, 1.0).astype(np.float32)
 

@@ -91,7 +91,7 @@ def test_the_error_names_key_value_and_remedy(tmp_path, key, value, named, shown
 
 
 UNFIT = [
-    ("simulation.scene", "moon.yaml", "simulation.scene", "'moon.yaml'", "have ur5e_insert.yaml"),
+    ("simulation.scene", "moon.yaml", "simulation.scene", "'moon.yaml'", "ur5e_insert.yaml"),
     ("simulation.variant", "shift", "simulation.variant", "'shift'", "have calibrated, shifted"),
     ("control_rate", 33.0, "control_rate", "33.0", "whole number of physics steps"),
     ("observation.sources.0.joints", [*ARM, "knee"], "'arm'", "'knee'", "has elbow_joint"),
@@ -172,7 +172,7 @@ def test_all_mistakes_are_reported_at_once(tmp_path):
 
 
 def test_a_missing_file_lists_the_shipped_ones(tmp_path):
-    with pytest.raises(ConfigError, match=r"no robot config 'ur6e'.*one of: ur5e_insert"):
+    with pytest.raises(ConfigError, match=r"no robot config 'ur6e'.*one of: franka_insert, so101_insert, ur5e_insert"):
         load_robot("ur6e")
     with pytest.raises(ConfigError, match="give a path to a YAML file"):
         load_robot(tmp_path / "gone.yaml")
