@@ -182,6 +182,33 @@ def test_bundles_say_how_often_the_policy_side_had_gone_back(tmp_path, config, b
     assert returns == [0, 1]
 
 
+def test_where_policies_take_turns_it_goes_back_when_it_is_told(tmp_path, config, base, robot):
+    assert config.gate.canary.share > 0.0
+    tuning = make(tmp_path, config, base, lockstep=False, recovery_steps=0)
+    robot.walk(80)
+    work(tuning)
+    for version in (1, 0, 1, 0):
+        robot.walk(10, version=version)
+        work(tuning)
+    assert tuning.returns == 0
+    tuning.went_back(0, returns=1)
+    learned, base_actor = tuning.trainer.porl.actor.state_dict(), tuning.base.actor.state_dict()
+    assert all((learned[name] == base_actor[name]).all() for name in base_actor)
+    robot.walk(40)
+    work(tuning)
+    assert load_bundle(tuning.latest).manifest.returns == tuning.returns == 1
+    learned = {n: t.clone() for n, t in tuning.trainer.porl.actor.state_dict().items()}
+    tuning.went_back(0, returns=1)  # it knows already
+    assert all((learned[n] == t).all() for n, t in tuning.trainer.porl.actor.state_dict().items())
+
+
+def test_in_lock_step_it_need_not_be_told(tuning, robot):
+    robot.walk(80)
+    work(tuning)
+    tuning.went_back(0, returns=1)
+    assert tuning.returns == 0
+
+
 def test_an_earlier_version_that_is_gone_is_replaced_by_the_base(tuning, robot, tmp_path, caplog):
     robot.walk(80)
     work(tuning)

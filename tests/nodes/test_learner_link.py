@@ -2,6 +2,7 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import rclpy
@@ -25,9 +26,11 @@ def graph(config, base):
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     executor.add_node(learner)
-    link = LearnerLink(node, runtime, grants=True, on_news=lambda: None)
+    thread = ThreadPoolExecutor(1)
+    succession = None  # has no say where the learner grants steps
+    link = LearnerLink(node, runtime, succession, thread, grants=True, on_news=lambda: None)
     yield link, runtime, learner, executor
-    link.close()
+    thread.shutdown()
     executor.shutdown()
     node.destroy_node()
     learner.destroy_node()

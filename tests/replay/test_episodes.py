@@ -56,3 +56,11 @@ def test_returns_are_counted_within_runs():
     first = made("arm/a", [2, 2, 2, 2], [0] * 4, [0, 3, 1, 2])
     second = made("arm/b", [2, 2], [0] * 2, [0, 1])  # a restart begins with an old version again
     assert returns([*split(first, 3), *split(second, 1)]) == 1
+
+
+def test_two_that_take_turns_are_no_returns_but_the_last_one_may_be():
+    turns = made("arm/a", [2, 2, 2, 2], [0] * 4, [0, 3, 0, 3])
+    given_up = made("arm/b", [2, 2, 2, 2, 2], [0] * 5, [0, 3, 0, 3, 0])
+    assert returns([turns]) == 0
+    assert returns([given_up]) == 1
+    assert returns(split(given_up, 3)) == 1
