@@ -5,6 +5,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 METAWORLD := .venv-metaworld
 SEED ?= 0
+PARALLEL ?= -n 2 --dist loadgroup
 
 .PHONY: demo test quick lint bench metaworld setup clean
 
@@ -12,10 +13,10 @@ demo: $(STAMP)  ## fine-tune a UR5e policy through real ROS 2 nodes (SEED=n, ARG
 	$(VENV)/bin/porl demo --seed $(SEED) $(ARGS)
 
 test: $(STAMP)  ## the whole test suite
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest $(PARALLEL) $(ARGS)
 
 quick: $(STAMP)  ## the part of it that takes under two minutes
-	$(PY) -m pytest -m "not slow" $(ARGS)
+	$(PY) -m pytest -m "not slow" $(PARALLEL) $(ARGS)
 
 lint: $(STAMP)
 	$(PY) -m ruff check .

@@ -10,9 +10,26 @@ import porl_ros.cli.main  # noqa: F401  first: what it does at exit must come la
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.loading import load_robot
 
-# Before any rclpy starts, and inherited by every node: never the graph of a robot that is near.
-os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(1, 101))
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+# Before any rclpy starts, and inherited by every node: never the graph of a robot that is near, nor
+# of another worker.
+os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(25) * 4 + int(WORKER[2:]) % 4 + 1)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that run nodes take turns, in one worker: what they wait for depends on the clock."""
+    for item in items:
+        if any(folder in item.path.parts for folder in ("nodes", "launch")):
+            item.add_marker(pytest.mark.xdist_group("nodes"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Other tests stand back behind them, for what is left of their worker's life."""
+    alone = "PYTEST_XDIST_WORKER" not in os.environ
+    if not alone and not item.get_closest_marker("xdist_group") and os.nice(0) < 10:
+        os.nice(10)
 
 
 @pytest.fixture(scope="session", autouse=True)
