@@ -45,16 +45,14 @@ class Judge:
         return self.decision
 
     def _decide(self) -> str | None:
-        over, shown = (
-            len(self.episodes) >= self.planned,
-            [c.holds for c in self.criteria() if c.asked],
-        )
-        if any(test.verdict is False for test in self._tests.values()) or self._exceeded:
+        verdicts = [test.verdict for test in self._tests.values()]
+        if False in verdicts or self._exceeded:
             return "refused"
-        if over:
-            return "admitted" if all(shown) else "refused"
-        early = not self.as_base and len(self.episodes) >= self.rule.least
-        return "admitted" if early and all(shown) else None
+        shown = all(verdicts) and len(self.episodes) >= self.rule.least and not self.as_base
+        if not shown and len(self.episodes) < self.planned:
+            return None
+        # Shares are judged here and now: whoever waits long enough sees a mean dip under its bound.
+        return "admitted" if all(c.holds for c in self.criteria() if c.asked) else "refused"
 
     @property
     def _exceeded(self) -> bool:

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gated import robot_file
+from gated import CALIBRATION, robot_file
 
 from porl_ros.errors import ConfigError, PorlError
 from porl_ros.policy.bundle import load_bundle, save_bundle
+from porl_ros.robot.loading import load_robot
 from porl_ros.simulation.env import RobotEnv
+from porl_ros.simulation.scene import SceneConfig
 from porl_ros.simulation.suite import Suite
+from porl_ros.validation.admission import verify
+from porl_ros.validation.calibration import save_cell
 from porl_ros.validation.evaluation import Evaluator
 from porl_ros.validation.gate import GATE_SEED, Validation
 from porl_ros.validation.measures import Case, ContactForce, measure
@@ -88,6 +92,39 @@ def test_exchanged_weights_are_not_judged(own_base, config):
     one = case(own_base, config, GATE_SEED)._replace(weights_sha256="0" * 64)
     with pytest.raises(PorlError, match="was exchanged while it was being judged"):
         measure(RobotEnv(config), config, one)
+
+
+@pytest.mark.slow
+def test_a_base_is_admitted_and_so_is_what_is_as_good(tmp_path, own_base):
+    cell, heard = calibrated(tmp_path / "cell.yaml"), []
+    robot = robot_file(tmp_path / "robot.yaml", cell, success=None)
+    base = shutil.copytree(own_base, tmp_path / "base")
+    with Evaluator(robot) as evaluator:
+        record = Validation(robot, base, as_base=True).run(evaluator, heard.append)
+        assert record.decision == "admitted", record.why
+        assert len(record.episodes) == record.planned == len(heard) == 200
+        assert 0.4 <= record.success <= 0.9
+        assert record.seconds <= 120.0  # as promised: 60 s for 100 episodes
+        assert (record.cell, record.calibration) == (cell, CALIBRATION)
+        assert verify(base, load_robot(robot)).record == record
+        verdict = Validation(robot, copy(base, tmp_path / "copy"), reference=base).run(evaluator)
+        assert verdict.admitted, verdict.why
+        assert verdict.reference == record.made.weights_sha256
+
+
+def calibrated(path: Path) -> str:
+    """The file of a cell, as if the robot were found to stand where the policy was cloned."""
+    scene = SceneConfig.load("ur5e_insert.yaml")
+    save_cell(scene.variant("calibrated"), CALIBRATION, "ur5e_insert.yaml", path)
+    return str(path)
+
+
+def copy(base: Path, path: Path) -> Path:
+    """The same weights in a bundle of their own."""
+    good = load_bundle(base)
+    save_bundle(path, good.actor, good.manifest.contract, made_by="a test", version=1,
+                exploration_std=good.manifest.exploration_std)  # fmt: skip
+    return path
 
 
 def test_what_does_not_fit_together_is_said_before_anything_runs(tmp_path, own_base, monkeypatch):

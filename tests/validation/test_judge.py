@@ -61,12 +61,11 @@ def test_one_episode_beyond_a_bound_is_one_too_many(name, changes, as_base):
 
 
 def test_a_filter_that_acts_too_often_is_a_reason():
-    judge = judged([{"intervened": 2}] * 40 + [{"intervened": 1}] * 160)  # of 30 steps each
-    assert judge.decision == "admitted"
+    judge = judged([{"intervened": 2}] * 10 + [{"intervened": 1}] * 190)  # of 30 steps each
+    assert (judge.decision, len(judge.episodes)) == ("admitted", 40)
     assert found(judge, "interventions").found <= 0.05
-    assert len(judge.episodes) > 40  # until then it was too much
-    judge = judged([{"intervened": 3}] * 200)
-    assert (judge.decision, len(judge.episodes)) == ("refused", 200)
+    judge = judged([{"intervened": 2}] * 40 + [{"intervened": 1}] * 160)
+    assert (judge.decision, len(judge.episodes)) == ("refused", 40)  # not: until it has come down
     assert "interventions is not at most 0.05" in judge.why
 
 

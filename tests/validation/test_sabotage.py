@@ -1,62 +1,39 @@
-"""What was spoiled on purpose is stopped by the gate; what is as good as the base is not."""
+"""What was spoiled on purpose is stopped by the gate; what it was made from is not."""
 
 import shutil
 
 import numpy as np
 import pytest
-from gated import CALIBRATION, robot_file
+from gated import robot_file
 
 from benchmarks.gate_worth.judging import Bench
 from benchmarks.gate_worth.sabotage import FEEDBACK, SABOTAGES, sabotaged
-from porl_ros.policy.bundle import load_bundle, save_bundle
+from porl_ros.policy.bundle import load_bundle
 from porl_ros.robot.loading import load_robot
 from porl_ros.robot.observation import ObservationAssembler
-from porl_ros.simulation.scene import SceneConfig
-from porl_ros.validation.admission import verify
-from porl_ros.validation.calibration import save_cell
 from porl_ros.validation.evaluation import Evaluator
 from porl_ros.validation.gate import Validation
 
 
 @pytest.mark.slow
-def test_a_base_is_admitted_and_whatever_was_sabotaged_is_not(tmp_path, base):
-    cell, heard = str(calibrated(tmp_path / "cell.yaml")), []
-    robot = robot_file(tmp_path / "robot.yaml", cell, success=None)
-    config = load_robot(robot)
-    base = shutil.copytree(base, tmp_path / "base")  # records are written beside it
+def test_whatever_was_sabotaged_is_refused(tmp_path, base):
+    """By a rule that the base passes."""
+    robot = robot_file(tmp_path / "robot.yaml", success=0.4, margin=0.2)
+    config, stopped = load_robot(robot), {}
+    base = shutil.copytree(base, tmp_path / "base")  # a record is written beside it
     with Evaluator(robot) as evaluator:
-        record = Validation(robot, base, as_base=True).run(evaluator, heard.append)
-        assert record.decision == "admitted", record.why
-        assert len(record.episodes) == record.planned == len(heard) == 200
-        assert 0.4 <= record.success <= 0.9
-        assert record.seconds <= 120.0  # as promised: 60 s for 100 episodes
-        assert verify(base, config).record == record
-        assert (record.cell, record.calibration) == (cell, CALIBRATION)
+        record = Validation(robot, base).run(evaluator)
+        assert record.admitted, record.why
         for kind in SABOTAGES:
             bundle = sabotaged(base, kind, config, tmp_path / kind)
-            verdict = Validation(robot, bundle, reference=base).run(evaluator)
-            assert verdict.decision == "refused", kind
-            assert verdict.reference == record.made.weights_sha256
+            verdict = Validation(robot, bundle).run(evaluator)
+            assert not verdict.admitted, kind
             assert len(verdict.episodes) < 100, kind
-        as_good = copy(base, tmp_path / "as good")
-        assert Validation(robot, as_good, reference=base).run(evaluator).admitted
-        seen = Bench(config, evaluator, tmp_path / "episodes").suite(base, cell, 3)
+            stopped[kind] = verdict
+        seen = Bench(config, evaluator, tmp_path / "episodes").suite(base, "calibrated", 3)
         assert tuple(seen) == record.episodes[:3]  # the benchmark runs what the gate runs
-
-
-def calibrated(path):
-    """The file of a cell, as it would be if the robot stood where the policy was cloned."""
-    scene = SceneConfig.load("ur5e_insert.yaml")
-    save_cell(scene.variant("calibrated"), CALIBRATION, "ur5e_insert.yaml", path)
-    return path
-
-
-def copy(base, path):
-    """The same weights in a bundle of their own."""
-    good = load_bundle(base)
-    save_bundle(path, good.actor, good.manifest.contract, made_by="a test", version=1,
-                exploration_std=good.manifest.exploration_std)  # fmt: skip
-    return path
+    assert stopped["chattering"].success > 0.4  # nothing but its bound stops this one
+    assert stopped["chattering"].why.startswith("roughness is not at most 1.5")
 
 
 @pytest.fixture(scope="module")
