@@ -86,3 +86,36 @@ def prune(
     from porl_ros.cli.policy_ls import prune_policies
 
     prune_policies(folder, keep, set(protect or []), store, dry_run, as_json)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[
+        Path, typer.Argument(help="TorchScript, torch.export, torch.save, SB3 or safetensors.")
+    ],
+    output: Annotated[Path, typer.Option(help="New folder for the bundle.")],
+    robot: Annotated[
+        str, typer.Option(help="Robot config: a path, or a shipped name.")
+    ] = "ur5e_insert",
+    signature: Annotated[
+        Path | None, typer.Option(help="YAML: what the policy takes and gives, in which order.")
+    ] = None,
+    residual: Annotated[
+        float,
+        typer.Option(min=0.01, max=2.0, help="Of a frozen one: how far a correction may go."),
+    ] = 0.3,
+    exploration_std: Annotated[
+        float, typer.Option(min=0.0, max=2.0, help="Noise with which the policy explores.")
+    ] = 0.2,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a bundle of a policy that was trained elsewhere, to begin with and to improve.
+
+    Layers with ReLU between them are learned on; any other policy is frozen, and a bounded
+    correction is learned on top. Nothing pickled is carried out; TorchScript is read by torch, so
+    take it from people you trust. docs/importing.md has the signature. Example:
+    `porl policy import ppo.zip --output runs/base --signature ppo.yaml`
+    """
+    from porl_ros.cli.policy_import import import_bundle
+
+    import_bundle(file, robot, output, signature, residual, exploration_std, as_json)

@@ -25,7 +25,7 @@ def show_policy(path: Path, as_json: bool) -> None:
         return
     table = table_of("what", "is")
     for name, value in said.items():
-        if name != "contract":
+        if name not in ("contract", "program"):
             table.add_row(name, escape(_text(value)))
     table.add_row("stage", stage(bundle.manifest))
     tables.print(table)

@@ -9,10 +9,18 @@ import json
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    NonNegativeInt,
+    ValidationError,
+    model_validator,
+)
 
 from porl_ros.errors import ContractMismatch, PorlError
 from porl_ros.policy.files import (
@@ -23,6 +31,7 @@ from porl_ros.policy.files import (
     write_folder,
 )
 from porl_ros.policy.network import Actor, Width
+from porl_ros.policy.program import FrozenNetwork, Program, ProgramError
 from porl_ros.policy.residual import ResidualActor
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.contract import contract_hash, first_difference
@@ -48,7 +57,8 @@ class Residual(BaseModel):
 
 class Manifest(BaseModel):
     """What a bundle says of itself. `env_steps`, `gradient_steps`: this policy's training.
-    `returns`: how often the policy side had gone back to an earlier policy when this was made."""
+    `returns`: how often the policy side had gone back to an earlier policy when this was made.
+    `program`: what is corrected, where it is no network of ours."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -62,6 +72,7 @@ class Manifest(BaseModel):
     action_size: int = Field(gt=0, le=256)
     hidden: tuple[Width, ...] = Field(max_length=8)
     residual: Residual | None = None
+    program: Program | None = None
     exploration_std: FiniteFloat = Field(ge=0.0, le=2.0)
     saturation: dict[str, float] = {}
     returns: NonNegativeInt = 0
@@ -70,6 +81,12 @@ class Manifest(BaseModel):
     made_by: str
     made_at: str
     packages: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.program and (self.residual is None or self.hidden):
+            raise ValueError("program: stands under a residual, and has no hidden layers of ours")
+        return self
 
 
 class PolicyBundle:
@@ -127,7 +144,7 @@ def load_bundle(path: Path | str, config: RobotConfig | None = None) -> PolicyBu
         )
     if config is not None:
         _check_sizes(manifest, config, path)
-    actor = _build_actor(manifest)
+    actor = _build_actor(manifest, path)
     limit = min(MAX_FILE_BYTES, expected_size(actor.state_dict()))
     weights = read_file(path / WEIGHTS, limit, BundleError)
     if hashlib.sha256(weights).hexdigest() != manifest.weights_sha256:
@@ -142,12 +159,14 @@ def _architecture(actor: Actor | ResidualActor, path: Path) -> dict:
     """The fields of the manifest from which the network can be built again."""
     if isinstance(actor, Actor):
         return {"hidden": actor.hidden}
+    residual = Residual(scale=actor.scale, hidden=actor.hidden)
+    if isinstance(actor.base, FrozenNetwork):
+        return {"hidden": (), "residual": residual, "program": actor.base.program}
     if not isinstance(actor.base, Actor):
         raise BundleError(
             f"{path}: not written: it corrects a {type(actor.base).__name__}, whose weights are "
-            "not known; only corrections of our own networks can be bundled"
+            "not known; import the policy with `porl policy import`"
         )
-    residual = Residual(scale=actor.scale, hidden=actor.hidden)
     return {"hidden": actor.base.hidden, "residual": residual}
 
 
@@ -188,10 +207,15 @@ def _check_sizes(manifest: Manifest, config: RobotConfig, path: Path) -> None:
         )
 
 
-def _build_actor(manifest: Manifest) -> Actor | ResidualActor:
+def _build_actor(manifest: Manifest, path: Path) -> Actor | ResidualActor:
     """Without weights: sizes that the manifest only claims take no memory."""
+    sizes = manifest.observation_size, manifest.action_size
     with torch.device("meta"):
-        actor = Actor(manifest.observation_size, manifest.action_size, manifest.hidden)
+        try:
+            program = manifest.program
+            actor = FrozenNetwork(program, *sizes) if program else Actor(*sizes, manifest.hidden)
+        except ProgramError as error:
+            raise BundleError(f"{path / MANIFEST}: program: {error}") from None
         if manifest.residual:
             actor = ResidualActor(actor, manifest.residual.scale, manifest.residual.hidden)
     return actor

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from porl_ros.policy.network import Actor
+from porl_ros.policy.program import FrozenNetwork
 
 HIDDEN = (128, 128)
 
@@ -52,7 +53,12 @@ class ResidualActor(nn.Module):
     `scale` bounds the correction, in units of the action box. Only f is learned.
     """
 
-    def __init__(self, base: Actor | BlackBox, scale: float, hidden: tuple[int, ...] = HIDDEN):
+    def __init__(
+        self,
+        base: Actor | FrozenNetwork | BlackBox,
+        scale: float,
+        hidden: tuple[int, ...] = HIDDEN,
+    ):
         """Raises ValueError for a scale that is not above 0 and at most 2."""
         super().__init__()
         if not 0.0 < scale <= 2.0:

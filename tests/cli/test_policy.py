@@ -15,7 +15,7 @@ from porl_ros.policy.bundle import MANIFEST, WEIGHTS, load_bundle, save_bundle
 from porl_ros.policy.network import Actor
 from porl_ros.replay import ReplayWriter, robot_schema
 
-COMMANDS = ["ls", "show", "diff", "prune"]
+COMMANDS = ["ls", "show", "diff", "prune", "import"]
 
 
 def write(path: Path, config, version: int, **fields) -> None:
@@ -62,7 +62,8 @@ def names(folder: Path) -> list[int]:
 
 
 def test_every_command_is_tested_here():
-    assert sorted(c.callback.__name__ for c in app.registered_commands) == sorted(COMMANDS)
+    names = [c.name or c.callback.__name__ for c in app.registered_commands]
+    assert sorted(names) == sorted(COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
