@@ -36,8 +36,8 @@ CELL = "cell.yaml"
 class Extent:
     """How much of everything."""
 
-    seeds: int = 3
-    demonstrations: tuple[int, ...] = (2, 4, BASE, 30)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    demonstrations: tuple[int, ...] = (2, BASE, 30)
     learner: PorlConfig = field(default_factory=PorlConfig)
     recorded: int = 40  # episodes that the cell is calibrated from
     judged: int = 200  # of the suite's episodes

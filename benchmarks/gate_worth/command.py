@@ -1,7 +1,8 @@
 """What the gate is worth: its verdicts on bundles of many qualities, against the twin.
 
-    python -m benchmarks gate_worth            # three seeds; a quarter of an hour a seed
-    python -m benchmarks gate_worth --slice    # little of everything
+    python -m benchmarks gate_worth             # three seeds; a quarter of an hour a seed
+    python -m benchmarks gate_worth --seed 1    # one of them
+    python -m benchmarks gate_worth --slice     # little of everything
 
 What was made and run is kept in runs/benchmark-gate_worth; a run that was cut off goes on there.
 """
@@ -26,7 +27,7 @@ from porl_ros.validation.evaluation import Evaluator
 
 RUNS = Path("runs/benchmark-gate_worth")
 SLICE = Extent(
-    seeds=1,
+    seeds=(0,),
     demonstrations=(2, BASE),
     learner=PorlConfig(presample_steps=300, total_steps=400, warmup_mc_updates=50,
                        warmup_td_updates=50, memory_capacity=1000),
@@ -39,7 +40,7 @@ console = Console(width=160)
 
 
 def run(
-    seeds: Annotated[int, typer.Option(min=1)] = 3,
+    seed: Annotated[list[int] | None, typer.Option(help="one or several of them")] = None,
     slice: Annotated[bool, typer.Option(help="little of everything, no results written")] = False,
     report: Annotated[bool, typer.Option(help="the last results, for a page")] = False,
 ) -> None:
@@ -51,7 +52,7 @@ def run(
         with tempfile.TemporaryDirectory() as folder:
             _print(_measure(Path(folder), SLICE))
     else:
-        content = _measure(RUNS, Extent(seeds=seeds))
+        content = _measure(RUNS, Extent(seeds=tuple(seed)) if seed else Extent())
         _print(content)
         print(write_results("gate_worth", content))
         print(draw(content["bundles"], agreements(content), content["asked"]))
@@ -63,7 +64,7 @@ def _measure(folder: Path, extent: Extent) -> dict:
     content |= {"rule": config.gate.rule.model_dump(mode="json"), "seeds": extent.seeds}
     with Evaluator(ROBOT) as evaluator, console.status("") as status:
         bench = Bench(config, evaluator, folder / "episodes")
-        for seed in range(extent.seeds):
+        for seed in extent.seeds:
             own = {"seed": seed}
             status.update(f"seed {seed}: cloning, fine-tuning, calibrating")
             bundles = make(folder / f"seed-{seed}", seed, extent)
