@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from porl_ros import __version__
-from porl_ros.cli import calibrate, classifier, policy, replay
+from porl_ros.cli import calibrate, check, classifier, policy, replay
 from porl_ros.errors import PorlError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.add_typer(replay.app, name="replay")
 app.add_typer(policy.app, name="policy")
 app.add_typer(classifier.app, name="classifier")
 app.command()(calibrate.calibrate)
+app.command()(check.check)
 errors = Console(stderr=True)
 
 
