@@ -18,6 +18,7 @@ from rich.progress import (
 from rich.table import Table
 
 from porl_ros.cli.base_policy import clone_policy, record
+from porl_ros.cli.report import report_run
 from porl_ros.errors import PorlError
 from porl_ros.learning.bc import BcConfig
 from porl_ros.learning.config import PorlConfig
@@ -169,7 +170,8 @@ class Demo:
             "wall_clock_s": round(seconds, 1),
         })  # fmt: skip
         console.print(self._table(points, base, final, seconds))
-        console.print(f"look at {self._run}: summary.json, curve.png, comparison.gif")
+        report = report_run(self._run, None, None, self._video)
+        console.print(f"look at {report}; beside it summary.json, curve.png, comparison.gif")
 
     def _film(self, base: Evaluation, final: Evaluation, result: Path) -> None:
         pairs = zip(base.episodes, final.episodes, strict=True)

@@ -1,7 +1,7 @@
 """`porl`: one command for everything that is done from a terminal.
 
 Exit codes: 0 done, 1 an error that is told in a sentence, 2 wrong usage, 3 a policy that is not
-admitted (`porl validate`), 130 interrupted.
+admitted or falls short (`porl validate`, `porl rollout`), 130 interrupted.
 """
 
 import atexit
@@ -154,6 +154,7 @@ def validate(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; default: one a core. Same result.")
     ] = None,
+    video: Annotated[bool, typer.Option(help="Film the worst episodes for the report.")] = True,
     check: Annotated[
         bool, typer.Option("--check", help="Run nothing: say whether it is admitted here.")
     ] = False,
@@ -170,7 +171,63 @@ def validate(
 
     if check:
         raise typer.Exit(check_admission(robot, bundle, as_json))
-    raise typer.Exit(validate_policy(robot, bundle, as_base, reference, workers, as_json))
+    raise typer.Exit(validate_policy(robot, bundle, as_base, reference, workers, video, as_json))
+
+
+@app.command()
+def report(
+    path: Annotated[
+        Path, typer.Argument(help="Output of a fine-tuning, run of `porl demo`, or bundle.")
+    ],
+    robot: Annotated[
+        str | None, typer.Option(help="Robot config; default: the one that was used.")
+    ] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="Replay store of the fine-tuning, if it was moved.")
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="Of a bundle: what it was compared with, to show beside it.")
+    ] = None,
+    video: Annotated[bool, typer.Option(help="Film the episodes that went worst.")] = True,
+) -> None:
+    """Write one HTML file that tells what became of a fine-tuning, or of a validation once more.
+
+    It needs nothing beside it. Of a fine-tuning it is `report.html` in that folder, of a bundle
+    `BUNDLE.admission.html` beside it. Example: `porl report runs/out`
+    """
+    from porl_ros.cli.report import report_anything
+
+    report_anything(path, robot, store, reference, video)
+
+
+@app.command()
+def rollout(
+    bundle: Annotated[Path, typer.Argument(help="Policy bundle.")],
+    robot: RobotOption = "ur5e_insert",
+    episodes: Annotated[int, typer.Option(min=1, max=100_000, help="Episodes to run.")] = 20,
+    success: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="Share of them; default: gate.rule.success."),
+    ] = None,
+    gate: Annotated[bool, typer.Option(help="Have the gate judge it first.")] = True,
+    variant: Annotated[str, typer.Option(help="Cell; default: the robot config's.")] = "",
+    seed: SeedOption = 0,
+    timeout: Annotated[float, typer.Option(min=1.0, help="Seconds for all of it.")] = 300.0,
+    output: Annotated[
+        Path | None, typer.Option(help="New folder to keep store, record and logs in.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """Run a policy through the real nodes: gate, simulation and policy node, over DDS.
+
+    For CI. Exits with 3 when the gate refuses it or too few episodes succeed; leaves no process and
+    nothing of this site changed. Example: `porl rollout runs/base --robot robot.yaml --success 0.8`
+    """
+    from porl_ros.cli.rollout import roll_out_policy
+
+    options = {"episodes": episodes, "gate": gate, "variant": variant, "seed": seed}
+    options["timeout"] = timeout
+    raise typer.Exit(roll_out_policy(robot, bundle, success, output, as_json, **options))
 
 
 PlaceOption = Annotated[

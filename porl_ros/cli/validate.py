@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from rich.console import Console
 from rich.markup import escape
 
 from porl_ros.cli.terminal import lines, progress, readable, table_of, tables
@@ -11,10 +12,13 @@ from porl_ros.validation.admission import NotAdmitted, verify
 from porl_ros.validation.evaluation import Evaluator
 from porl_ros.validation.gate import Progress, Validation
 from porl_ros.validation.record import Criterion, Record, record_path, report_path
-from porl_ros.validation.report import write_report
+from porl_ros.validation.report.clips import film_worst
+from porl_ros.validation.report.validation_page import NOT_FILMED, worst, write_report
 
 NOT_ADMITTED = 3
 WORST = 5  # seeds that are named
+
+notes = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def validate_policy(
@@ -23,6 +27,7 @@ def validate_policy(
     as_base: bool,
     reference: Path | None,
     workers: int | None,
+    video: bool,
     as_json: bool,
 ) -> int:
     """Judge, write record and report, show the result; returns the exit code."""
@@ -32,12 +37,30 @@ def validate_policy(
         record = validation.run(
             evaluator, lambda p: bar.update(task, completed=p.episodes, description=_of(p))
         )
-        write_report(report_path(bundle), record)
+    with readable(bundle):
+        report_on(robot, bundle, record, validation.reference, video)
     if as_json:
         print(json.dumps(record.model_dump(mode="json"), indent=1))
     else:
         _show(record, bundle)
     return 0 if record.admitted else NOT_ADMITTED
+
+
+def report_on(
+    robot: str, bundle: Path, record: Record, reference: Record | None, video: bool
+) -> Path:
+    """Write the report, with films of the worst episodes if they can be made; else that is said.
+    Whoever does not want to wait for them gets it without. Raises OSError."""
+    films, path = NOT_FILMED, report_path(bundle)
+    try:
+        if video:
+            with notes.status("filming the worst episodes"):
+                films = film_worst(robot, bundle.resolve(), record)
+    finally:
+        write_report(path, record, reference, films)
+    if films.why_not and video:
+        notes.print(f"[yellow]{escape(films.why_not)}[/]")
+    return path
 
 
 def check_admission(robot: str, bundle: Path, as_json: bool) -> int:
@@ -64,10 +87,11 @@ def _show(record: Record, bundle: Path) -> None:
         table.add_row(*_row(criterion))
     tables.print(table)
     cell = f"{record.scene}, cell {record.cell}"
+    failed = [str(one.seed) for one in worst(record) if not one.success]
     lines.print(
         f"{len(record.episodes)} of {record.planned} episodes in {escape(cell)}, seeds from "
         f"{record.episodes[0].seed}, {record.seconds:.0f} s; worst seeds "
-        f"{', '.join(str(one.seed) for one in worst(record)) or 'none'}"
+        f"{', '.join(failed[:WORST]) or 'none'}"
     )
     if record.calibration:
         lines.print(f"the cell was calibrated from {escape(record.calibration.fit)}")
@@ -76,12 +100,6 @@ def _show(record: Record, bundle: Path) -> None:
     lines.print(
         f"record {escape(str(record_path(bundle)))}, report {escape(str(report_path(bundle)))}"
     )
-
-
-def worst(record: Record) -> list:
-    """Failures with the highest forces first."""
-    failed = [one for one in record.episodes if not one.success]
-    return sorted(failed, key=lambda one: -one.contact_force)[:WORST]
 
 
 def _row(criterion: Criterion) -> list[str]:

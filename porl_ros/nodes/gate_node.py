@@ -19,7 +19,7 @@ from porl_ros.validation.admission import NotAdmitted, verify
 from porl_ros.validation.evaluation import Evaluator
 from porl_ros.validation.gate import Progress, Validation
 from porl_ros.validation.record import Record, report_path
-from porl_ros.validation.report import write_report
+from porl_ros.validation.report.validation_page import write_report
 
 
 class Interrupted(Exception):
@@ -121,7 +121,7 @@ class GateNode(PorlNode):
     def _run(self, path: Path, evaluator: Evaluator) -> Record:
         validation = Validation(self.value("robot_config"), path, reference=self._reference)
         record = validation.run(evaluator, self._on_progress)
-        write_report(report_path(path), record)
+        write_report(report_path(path), record, validation.reference)
         return record
 
     def _on_progress(self, progress: Progress) -> None:

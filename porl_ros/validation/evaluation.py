@@ -33,6 +33,12 @@ class EpisodeOutcome(NamedTuple):
     steps: int
 
 
+def wilson(successes: int, episodes: int) -> tuple[float, float]:
+    """95 % confidence interval of a share."""
+    ci = binomtest(successes, episodes).proportion_ci(method="wilson")
+    return float(ci.low), float(ci.high)
+
+
 class Evaluation(NamedTuple):
     """Deterministic episodes (no exploration noise) of one bundle."""
 
@@ -46,9 +52,7 @@ class Evaluation(NamedTuple):
     @property
     def interval(self) -> tuple[float, float]:
         """95 % confidence interval of the success (Wilson)."""
-        successes = sum(episode.success for episode in self.episodes)
-        ci = binomtest(successes, len(self.episodes)).proportion_ci(method="wilson")
-        return float(ci.low), float(ci.high)
+        return wilson(sum(episode.success for episode in self.episodes), len(self.episodes))
 
     @property
     def steps_to_success(self) -> float:

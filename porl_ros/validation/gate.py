@@ -58,9 +58,9 @@ class Validation:
         self._made = describe(bundle, self.config)
         self.planned = self._suite.nominal + self._suite.randomised
         self._purpose = "base" if as_base else "policy"
-        self._reference = self._read_reference(reference, as_base)
+        self.reference = self._read_reference(reference, as_base)
         _check(self.config.gate.rule, self.planned, as_base)
-        pairs = {e.seed: e for e in self._reference.episodes} if self._reference else None
+        pairs = {e.seed: e for e in self.reference.episodes} if self.reference else None
         self._judge = Judge(self.config.gate.rule, self.planned, as_base, pairs)
 
     def run(
@@ -113,7 +113,7 @@ class Validation:
             )
 
     def _record(self, seconds: float) -> Record:
-        config, judge, reference = self.config, self._judge, self._reference
+        config, judge, reference = self.config, self._judge, self.reference
         scene = SceneConfig.load(config.simulation.scene)
         return Record(
             bundle=self._bundle.name,

@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from porl_ros.validation import video
+from porl_ros.validation import filming, video
 from porl_ros.validation.evaluation import EVALUATION_SEED, EpisodeOutcome, Evaluation
 from porl_ros.validation.plots import CurvePoint, plot_learning_curve
 
@@ -30,7 +30,7 @@ def test_the_film_is_a_gif_or_the_remedy_is_named(tmp_path, base):
         pytest.skip(problem)
     with Image.open(gif) as film:
         assert film.format == "GIF"
-        assert film.size == (2 * video.SIZE[0] + 4, video.SIZE[1])
+        assert film.size == (2 * filming.LARGE[0] + 4, filming.LARGE[1])
         assert film.n_frames > 10
         assert film.info["duration"] == 100
 
