@@ -65,7 +65,7 @@ class Deploying:
     def _read(self) -> Loaded:
         path = self._place.resolve()
         loaded = self._runtime.load(path, by_operator=True)
-        if loaded[0].manifest.weights_sha256 == self._runtime.bundle.manifest.weights_sha256:
+        if loaded[0].manifest == self._runtime.bundle.manifest:
             raise PorlError(
                 f"{_name(loaded)} acts already; let {self._place} lead to another with "
                 "`porl deploy`"

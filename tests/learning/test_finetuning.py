@@ -184,7 +184,7 @@ def test_bundles_say_how_often_the_policy_side_had_gone_back(tmp_path, config, b
 
 def test_where_policies_take_turns_it_goes_back_when_it_is_told(tmp_path, config, base, robot):
     assert config.gate.canary.share > 0.0
-    tuning = make(tmp_path, config, base, lockstep=False, recovery_steps=0)
+    tuning = make(tmp_path, config, base, lockstep=False, recovery_steps=0, total_steps=1000)
     robot.walk(80)
     work(tuning)
     for version in (1, 0, 1, 0):
