@@ -8,23 +8,13 @@ from porl_ros.validation import audit
 from porl_ros.validation.admission import NotAdmitted, verify
 
 MODES = ("off", "initial", "every")  # from the mildest to the strictest
-AS_CONFIGURED = "config"
 AGAIN = 60.0  # seconds after which it is said again that the gate is off
 
 
-def declare_gate(node: PorlNode) -> None:
-    """The parameter, with its default."""
-    node.parameter(
-        "gate", AS_CONFIGURED, "config, initial or every: which bundles must be admitted; it can "
-        "only ask for more than the robot config does"
-    )  # fmt: skip
-
-
-def mode_in_force(node: PorlNode, config: RobotConfig, before: str = "off") -> str:
-    """The strictest of what the config says of a physical robot, what the parameter asks for, and
-    what was in force `before` in this process. Raises ConfigError."""
+def mode_in_force(asked: str, config: RobotConfig, before: str = "off") -> str:
+    """The strictest of what the config says of a physical robot, what the parameter `gate` asks
+    for, and what was in force `before` in this process."""
     configured = config.gate.mode if config.physical else "off"
-    asked = node.choice("gate", (AS_CONFIGURED, *MODES[1:]))
     return max(configured, asked if asked in MODES else "off", before, key=MODES.index)
 
 
@@ -51,13 +41,23 @@ class GatedRuntime(PolicyRuntime):
         super().__init__(config, device, explore, seed)
         self._mode, self._robot = mode, config
 
-    def load(self, path):
-        """As PolicyRuntime.load; raises NotAdmitted, too, and AuditError. Any thread."""
+    @property
+    def mode(self) -> str:
+        """Of the gate, in force."""
+        return self._mode
+
+    def tighten(self, mode: str) -> None:
+        """Ask for more of what is read from now on. What acts is not asked again."""
+        self._mode = max(self._mode, mode, key=MODES.index)
+
+    def load(self, path, by_operator: bool = False):
+        """As PolicyRuntime.load; raises NotAdmitted, too, and AuditError. Any thread. What an
+        operator deploys is asked like the first."""
         loaded = super().load(path)
-        first = self.bundle is None
-        if self._mode == "every" or (first and self._mode == "initial"):
-            self._require_admission(loaded[0], candidate=not first)
-        elif first and self._robot.physical:
+        chosen = by_operator or self.bundle is None  # and not made by a learner
+        if self._mode == "every" or (chosen and self._mode == "initial"):
+            self._require_admission(loaded[0], candidate=not chosen)
+        elif chosen and self._robot.physical:
             audit.append("unchecked policy loaded", **self._facts(loaded[0]))
         return loaded
 

@@ -1,22 +1,31 @@
 """What all nodes share: parameters, lifecycle with autostart, executor, exit codes."""
 
 import faulthandler
+import gc
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import rclpy
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.logging import get_logger
+from std_msgs.msg import String
 
 from porl_ros.errors import ConfigError, PorlError
+from porl_ros.nodes import messages
+from porl_ros.nodes.diagnostics import Diagnostics
 from porl_ros.nodes.graph import RANGE, stay_local
+from porl_ros.nodes.health import Status, lifecycle
+from porl_ros.nodes.parameters import Changes, Parameters
+from porl_ros.nodes.settings import NodeSettings
+from porl_ros.validation import audit
 
 try:  # half the latency and CPU of the single-threaded executor (measured); not in every rclpy
     from rclpy.experimental import EventsExecutor
@@ -32,10 +41,8 @@ def steady_seconds() -> float:
 
 
 def stand_back(niceness: int) -> None:
-    """Let whoever else wants the processor have it before this thread, and what it starts later.
-    Raises ConfigError."""
-    if not 0 <= niceness <= 19:
-        raise ConfigError(f"parameter niceness = {niceness}: must be 0 to 19")
+    """Let whoever else wants the processor have it before this thread, and what it starts later;
+    0 to 19."""
     if niceness > os.getpriority(os.PRIO_PROCESS, 0):  # to go back takes a privilege
         os.setpriority(os.PRIO_PROCESS, 0, niceness)
 
@@ -43,35 +50,77 @@ def stand_back(niceness: int) -> None:
 class PorlNode(LifecycleNode):
     """A lifecycle node whose subclasses fill `setup`, `start`, `stop` and `teardown`.
 
-    An error in `setup` or `start` is told in words and fails the transition; an error later, given
-    to `fail`, ends the process with exit code 1. Everything runs in the executor's thread.
+    An error in `setup` or `start` is told in words and fails the transition. An error later is
+    given to `fail`. Everything runs in the executor's thread.
     """
+
+    metrics: tuple[str, ...] = ()  # values of `diagnose` that are topics, too
+
+    settings: NodeSettings  # in force; replaced whole, so that any thread may read it
 
     def __init__(self, name: str):
         super().__init__(name)
         self.exit_code: int | None = None
-        self.parameter("autostart", True, "configure and activate without being asked")
+        self.phase = "unconfigured"  # of the lifecycle
+        self._failed = False
+        self._books = ThreadPoolExecutor(1, "audit")  # whoever tunes waits for no disk
+        self.settings = self.defaults()
+        self._given = Parameters(self, self.settings, self.check, self._on_change)
+        self._in_force = self.create_publisher(String, self.config_topic, messages.LATCHED)
 
-    def parameter(self, name: str, default: Any, description: str, read_only: bool = False) -> None:
-        """Declare a parameter that is read at configure, or, if `read_only`, at the start."""
-        descriptor = ParameterDescriptor(description=description, read_only=read_only)
-        self.declare_parameter(name, default, descriptor)
+    # Settings
 
-    def value(self, name: str) -> Any:
-        """The present value of a parameter."""
-        return self.get_parameter(name).value
+    config_topic = "~/config"  # says what is in force
+
+    def defaults(self) -> NodeSettings:
+        """The settings where nothing else is given."""
+        return NodeSettings()
 
     def required(self, name: str) -> str:
-        """The value of a parameter that has no default; ConfigError when it is empty."""
-        if not self.value(name):
+        """A setting that has no default; ConfigError when it is empty."""
+        if not (value := getattr(self.settings, name)):
             raise ConfigError(f"parameter {name} is not set: give it with -p {name}:=PATH")
-        return self.value(name)
+        return value
 
-    def choice(self, name: str, choices: tuple[str, ...]) -> str:
-        """The value of a parameter that must be one of a few; ConfigError lists them."""
-        if self.value(name) not in choices:
-            raise ConfigError(f"{name} = '{self.value(name)}': must be {' or '.join(choices)}")
-        return self.value(name)
+    def check(self, wanted: NodeSettings) -> None:
+        """Raise ConfigError for settings that the node, being configured, cannot take."""
+
+    def tuned(self, changes: Changes) -> None:
+        """Some live settings are others now: old and new by name. Tells everybody."""
+        for name in changes.keys() - self.settings.routine:
+            old, new = changes[name]
+            self.get_logger().info(f"{name}: {old} -> {new}")
+            self.write_down("parameter", name=name, old=old, new=new, **self.progress())
+        self.tell_settings()
+
+    def show(self, settings: NodeSettings) -> None:
+        """Let live settings be these: they are in force already."""
+        self._given.show(settings)
+
+    def progress(self) -> dict[str, int]:
+        """How far the run is, for the audit log."""
+        return {}
+
+    def tell_settings(self) -> None:
+        """Publish what is in force."""
+        self._in_force.publish(String(data=self.settings.model_dump_json()))
+
+    def write_down(self, event: str, **facts: object) -> None:
+        """Add to the audit log soon; any thread. Who asked for it ROS does not say: of services one
+        knows the answerer only."""
+        self._books.submit(self._append, event, facts)
+
+    def _append(self, event: str, facts: dict[str, object]) -> None:
+        try:
+            audit.append(event, node=self.get_fully_qualified_name(), **facts)
+        except audit.AuditError as error:  # to go on is worth more than a line
+            self.get_logger().error(str(error))
+
+    def _on_change(self, settings: NodeSettings, changes: Changes) -> None:
+        self.settings = settings
+        self.tuned(changes)
+
+    # Lifecycle
 
     def setup(self) -> None:
         """Validate everything, make everything; PorlError when something does not fit."""
@@ -86,27 +135,53 @@ class PorlNode(LifecycleNode):
         """Let go of everything that `setup` made."""
 
     def on_configure(self, state) -> TransitionCallbackReturn:
-        self._before_setup = self._entities()
-        result = self._guarded(self.setup)
-        if result != TransitionCallbackReturn.SUCCESS:  # leave nothing half made behind
-            self.teardown()
-            self._destroy_since(self._before_setup)
+        self._before_setup, self._failed = self._entities(), False
+        result = self._guarded(self._set_up)
+        if result == TransitionCallbackReturn.SUCCESS:
+            self.phase = "inactive"
+        elif result == TransitionCallbackReturn.FAILURE:  # leave nothing half made behind
+            self._let_go()
         return result
 
     def on_activate(self, state) -> TransitionCallbackReturn:
         super().on_activate(state)
         self._before_start = self._entities()
-        return self._guarded(self.start)
+        result = self._guarded(self.start)
+        if result == TransitionCallbackReturn.SUCCESS:
+            self.phase = "active"
+        elif result == TransitionCallbackReturn.FAILURE:
+            self.stop()
+            self._destroy_since(self._before_start)
+        return result
 
     def on_deactivate(self, state) -> TransitionCallbackReturn:
+        if self._failed:
+            return TransitionCallbackReturn.ERROR
         self.stop()
         self._destroy_since(self._before_start)
+        self.phase = "inactive"
         return super().on_deactivate(state)
 
     def on_cleanup(self, state) -> TransitionCallbackReturn:
-        self.teardown()
-        self._destroy_since(self._before_setup)
+        self._let_go()
         return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state) -> TransitionCallbackReturn:
+        """Whatever has failed: stand still, let go of everything, and wait to be configured."""
+        super().on_error(state)
+        return self._guarded(lambda: (self.stop(), self._let_go()))
+
+    def _set_up(self) -> None:
+        self.settings = self._given.begin()
+        self.setup()
+        self.tell_settings()
+
+    def _let_go(self) -> None:
+        self.teardown()
+        self._given.end()
+        self._destroy_since(self._before_setup)
+        self.phase = "unconfigured"
+        self.call_soon(_free_memory)  # once the executor has let go, too
 
     def _entities(self) -> list[tuple[Callable, object]]:
         """Everything the node has on the graph, with what destroys it."""
@@ -127,6 +202,7 @@ class PorlNode(LifecycleNode):
 
     def on_shutdown(self, state) -> TransitionCallbackReturn:
         self.shut_down()
+        self.phase = "finalized"
         return TransitionCallbackReturn.SUCCESS
 
     def shut_down(self) -> None:
@@ -134,10 +210,31 @@ class PorlNode(LifecycleNode):
         self.stop()
         self.teardown()
 
+    def destroy_node(self) -> None:
+        self._books.shutdown()
+        super().destroy_node()
+
     def fail(self, error: Exception) -> None:
-        """Report an error that cannot be recovered from, and end the process."""
+        """Report an error after which it cannot go on as it is. The process ends with exit code 1,
+        for a launch file to start it again; or where somebody else moves it through its lifecycle
+        (`autostart` is false), it becomes unconfigured by `on_error` and can be configured."""
         self.get_logger().fatal(str(error))
-        self.exit_code = 1
+        if self.settings.autostart:
+            self.exit_code = 1
+        elif not self._failed:
+            self._failed = True
+            self.call_soon(
+                self.trigger_deactivate if self.phase == "active" else self.trigger_cleanup
+            )
+
+    def statuses(self) -> list[Status]:
+        """How it is."""
+        return [lifecycle(self.phase), *self.diagnose()]
+
+    def diagnose(self) -> list[Status]:
+        """How it is, besides its lifecycle. Called once a second in the diagnostics' thread, in
+        every state: reads what other threads leave behind, and waits for nobody."""
+        return []
 
     def steady_timer(self, period: float, callback: Callable[[], None]):
         """A timer that neither simulated time nor a jumping clock can stop; seconds."""
@@ -146,7 +243,15 @@ class PorlNode(LifecycleNode):
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Have the executor's thread call this; from any thread. Nothing without an executor."""
         if self.executor:
-            self.executor.create_task(callback)
+            self.executor.create_task(partial(self._safely, callback))
+
+    def _safely(self, callback: Callable[[], None]) -> None:
+        """rclpy's events executor (9.1) crashes when a task raises."""
+        try:
+            callback()
+        except Exception as error:
+            self.get_logger().fatal(traceback.format_exc())
+            self.fail(error)
 
     def _guarded(self, act: Callable[[], None]) -> TransitionCallbackReturn:
         try:
@@ -158,6 +263,15 @@ class PorlNode(LifecycleNode):
             self.get_logger().fatal(traceback.format_exc())
             return TransitionCallbackReturn.ERROR
         return TransitionCallbackReturn.SUCCESS
+
+
+def _free_memory() -> None:
+    """What was let go of is freed now, for a GPU has other users. A node that has not brought torch
+    has nothing there."""
+    gc.unfreeze()
+    gc.collect()
+    if torch := sys.modules.get("torch"):
+        torch.cuda.empty_cache()
 
 
 def run(node_type: type[PorlNode], args: list[str] | None = None) -> int:
@@ -173,17 +287,20 @@ def run(node_type: type[PorlNode], args: list[str] | None = None) -> int:
     signals: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: signals.append(number))
-    node = None
+    node = diagnostics = None
     try:
         node = node_type()
+        diagnostics = Diagnostics(node, node.metrics, node.statuses)
         if nobody_asked:
             node.get_logger().info(f"seen on this machine only; {RANGE}=SUBNET widens that")
-        if node.value("autostart"):
+        if node.get_parameter("autostart").value:
             _autostart(node)
         _spin(node, signals)
     except ParameterException as error:  # one that is given does not fit
         get_logger(node_type.__name__).fatal(str(error))
     finally:
+        if diagnostics:
+            diagnostics.close()
         code = _finish(node)
     return code
 

@@ -21,11 +21,13 @@ from porl_ros.learning.finetuning import FineTuning, Grant
 from porl_ros.learning.run_file import write_run_file
 from porl_ros.nodes import messages
 from porl_ros.nodes.base import PorlNode, run, stand_back, steady_seconds
+from porl_ros.nodes.health import Status
+from porl_ros.nodes.learner_health import LearnerHealth
 from porl_ros.nodes.learner_report import LearnerReport
-from porl_ros.nodes.tuning import PREFIX, Tuning, configured
+from porl_ros.nodes.parameters import Changes, declare
+from porl_ros.nodes.settings import FinetuneSettings, settings_of
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.loading import load_robot
-from porl_ros.validation import audit
 
 IDLE = 0.002  # seconds between two looks at a store in which nothing is new
 NEWS = 2.0  # seconds without any after which it says what it waits for
@@ -35,57 +37,56 @@ HEARTBEAT = 0.5  # seconds; a policy node gives a silent learner up after ten of
 class FinetuneNode(PorlNode):
     """See the module."""
 
+    config_topic = "learner/config"  # of the learner alone
+
     def __init__(self):
         super().__init__("finetune")
-        self.parameter("robot_config", "ur5e_insert", "path or name of the robot config")
-        self.parameter("bundle", "", "the policy to improve: a bundle")
-        self.parameter("store", "", "replay store to learn from")
-        self.parameter("output", "", "folder for the new bundles, checkpoints and the logs")
-        self.parameter(
-            "checkpoint_interval", 30.0, "seconds between checkpoints of the learner; 0: none"
-        )
-        file = "YAML file with settings of the learner; empty: the defaults; learner.* win"
-        self.parameter("learner_config", "", file, read_only=True)
-        self.parameter(
-            "demonstrations", "", "replay store of demonstrations for prior_share; empty: none"
-        )
-        self.parameter("learn", True, "learn at once; else from the service learner/start on")
-        self.parameter("mode", "lockstep", "lockstep (grants steps to the policy node) or paced")
-        self.parameter("device", "auto", "where to train: auto, cpu or cuda")
-        self.parameter("seed", 0, "seed of networks and sampling")
-        self.parameter("niceness", 10, "0 to 19: how far training stands back behind control")
-        self._settings = Tuning(self, configured(self.value("learner_config")))
         self._thread: Thread | None = None
         self._checkpoints: Checkpoints | None = None
         self._report: LearnerReport | None = None
+        self._tuning: FineTuning | None = None
+        self._health: LearnerHealth | None = None
+
+    def defaults(self) -> FinetuneSettings:
+        """Of the learner those of the YAML file, if it can be read; else configure will tell."""
+        settings = {setting.name: setting for setting in settings_of(FinetuneSettings())}
+        try:
+            file = PorlConfig.load(declare(self, settings["learner_config"]))
+        except ConfigError:
+            file = PorlConfig()
+        return FinetuneSettings(learner=file)
 
     def setup(self) -> None:
-        stand_back(self.value("niceness"))
-        robot = load_robot(self.value("robot_config"))
+        settings = self.settings
+        stand_back(settings.niceness)
+        robot = load_robot(settings.robot_config)
         output = Path(self.required("output"))
-        PorlConfig.load(self.value("learner_config"))  # says what is wrong in it
-        self._lockstep = self.choice("mode", ("lockstep", "paced")) == "lockstep"
+        PorlConfig.load(settings.learner_config)  # says what is wrong in it
+        self._lockstep = settings.mode == "lockstep"
         self._tuning = FineTuning(
             robot,
             self.required("bundle"),
             self.required("store"),
             output / "bundles",
-            self._settings.start(),
-            self.value("seed"),
-            self.value("device"),
+            settings.learner,
+            settings.seed,
+            settings.device,
             self._lockstep,
-            self.value("demonstrations") or None,
+            settings.demonstrations or None,
         )
         self._resume(output / "checkpoints")
         self._run = self._describe(output, robot)
-        self._settings.show(self._tuning.config)
-        self._applied = self._settings.wanted
+        self.show(settings.model_copy(update={"learner": self._tuning.config}))
+        self._applied = self.settings.learner
         self._stopping, self._crash = Event(), None
         self._progress = self._tuning.progress  # replaced by the training thread
         self._sent: Grant | None = None
         self._announced: Path | None = None
-        self._report = LearnerReport(self, self._progress, output / "tensorboard")
+        self._report = LearnerReport(
+            self, self._progress, output / "tensorboard" if settings.tensorboard else None
+        )
         self._connect()
+        self._health = LearnerHealth(self._tuning, output)
 
     def start(self) -> None:
         self._stopping.clear()
@@ -99,12 +100,12 @@ class FinetuneNode(PorlNode):
             self._stopping.set()
             self._thread.join(10.0)
             self._thread = None
-            if self._interval and not self._crash:
+            if self.settings.checkpoint_interval and not self._crash:
                 self._checkpoints.finish()
                 self._checkpoints.save(self._tuning.state_dict())
 
     def teardown(self) -> None:
-        self._settings.stop()
+        self._tuning = self._health = None
         if self._checkpoints:
             self._checkpoints.close()
             self._checkpoints = None
@@ -114,11 +115,6 @@ class FinetuneNode(PorlNode):
 
     def _resume(self, folder: Path) -> None:
         """Go on where an earlier process was, if this is the same run."""
-        self._interval = self.value("checkpoint_interval")
-        if self._interval < 0.0:
-            raise ConfigError(
-                f"parameter checkpoint_interval = {self._interval}: must be seconds, or 0 for none"
-            )
         self._checkpoints = Checkpoints(folder, self._tuning.made_for)
         if checkpoint := self._checkpoints.newest(self._tuning.state_dict()):
             self._tuning.resume(checkpoint)
@@ -129,22 +125,23 @@ class FinetuneNode(PorlNode):
 
     def _describe(self, output: Path, robot: RobotConfig) -> str:
         """For reports; returns the run's identity, which changes in the audit log carry."""
-        tuning, demonstrations = self._tuning, self.value("demonstrations")
+        tuning, settings = self._tuning, self.settings
+        demonstrations = settings.demonstrations
         return write_run_file(
             output,
             resumed=tuning.progress.env_steps > 0,
-            robot=self.value("robot_config"),
+            robot=settings.robot_config,
             paths={
-                "base": Path(self.value("bundle")),
-                "store": Path(self.value("store")),
+                "base": Path(settings.bundle),
+                "store": Path(settings.store),
                 "demonstrations": Path(demonstrations) if demonstrations else None,
             },
             contract_hash=robot.contract_hash,
             base_sha256=tuning.base.manifest.weights_sha256,
             base_version=tuning.base.manifest.version,
-            mode=self.value("mode"),
+            mode=settings.mode,
             device=tuning.trainer.porl.device,
-            seed=self.value("seed"),
+            seed=settings.seed,
             settings=tuning.config,
         )
 
@@ -155,13 +152,24 @@ class FinetuneNode(PorlNode):
         )
         for verb, paused in (("start", False), ("pause", True), ("resume", False)):
             self.create_service(Trigger, f"learner/{verb}", partial(self._on_verb, verb, paused))
-        self._report.config(self._tuning.config)
-        self._pause_wanted = self._tuning.paused or not self.value("learn")
+        self._pause_wanted = self._tuning.paused or not self.settings.learn
+        self._went_back: tuple[int, int] | None = None  # version, how often
+        self.create_subscription(String, "policy/returned", self._on_returned, messages.LATCHED)
+
+    def tuned(self, changes: Changes) -> None:
+        """The training thread takes it over, and tells."""
+
+    def tell_settings(self) -> None:
+        self._in_force.publish(String(data=self._applied.model_dump_json()))
+
+    def diagnose(self) -> list[Status]:
+        health = self._health
+        return health.look(self._progress, self._waiting_for()) if health else []
 
     # Training thread
 
     def _train(self) -> None:
-        saved_at = steady_seconds()
+        saved_at, interval = steady_seconds(), self.settings.checkpoint_interval
         try:
             while not self._stopping.is_set():
                 self._obey()
@@ -170,7 +178,7 @@ class FinetuneNode(PorlNode):
                 if self._tuning.grant != self._sent or self._tuning.latest != self._announced:
                     self.call_soon(self._publish_news)
                 now = steady_seconds()
-                if self._interval and now - saved_at >= self._interval:
+                if interval and now - saved_at >= interval:
                     self._checkpoints.save(self._tuning.state_dict())
                     saved_at = now
                 if busy:
@@ -187,21 +195,17 @@ class FinetuneNode(PorlNode):
         """Take over what people have asked for since."""
         if self._tuning.paused != self._pause_wanted:
             self._tuning.pause(self._pause_wanted)
-        if (wanted := self._settings.wanted) is self._applied:
+        if self._went_back:
+            self._tuning.went_back(*self._went_back)
+        if (wanted := self.settings.learner) is self._applied:
             return
         self._applied, progress = wanted, self._tuning.progress
         for name, (old, new) in self._tuning.tune(wanted).items():
             step = {"env_step": progress.env_steps, "gradient_step": progress.gradient_steps}
+            what = {"run": self._run, "name": f"learner.{name}", "old": old, "new": new}
             self.get_logger().info(f"{name}: {old} -> {new}, from step {progress.env_steps} on")
-            self._audit("parameter", run=self._run, name=PREFIX + name, old=old, new=new, **step)
-        self.call_soon(partial(self._report.config, wanted))
-
-    def _audit(self, event: str, **details) -> None:
-        """Who asked, ROS does not say: of services one knows the answerer only."""
-        try:
-            audit.append(event, node=self.get_fully_qualified_name(), **details)
-        except audit.AuditError as error:  # learning is worth more than a line
-            self.get_logger().error(str(error))
+            self.write_down("parameter", **what, **step)
+        self.call_soon(self.tell_settings)
 
     # Executor's thread
 
@@ -226,6 +230,13 @@ class FinetuneNode(PorlNode):
         """What has not come for a while; empty as long as something comes."""
         quiet = steady_seconds() - self._busy_at >= NEWS
         return self._tuning.waiting_for if quiet else ""
+
+    def _on_returned(self, message: String) -> None:
+        try:
+            said = json.loads(message.data)
+            self._went_back = int(said["version"]), int(said["returns"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            self.get_logger().error("policy/returned is not JSON with version, returns; ignored")
 
     def _on_verb(
         self, verb: str, paused: bool, _: Trigger.Request, response: Trigger.Response

@@ -14,6 +14,8 @@ from std_msgs.msg import String
 from porl_ros.errors import PorlError
 from porl_ros.nodes import messages
 from porl_ros.nodes.base import PorlNode, run, stand_back
+from porl_ros.nodes.health import Level, Status
+from porl_ros.nodes.settings import GateSettings
 from porl_ros.robot.loading import load_robot
 from porl_ros.validation.admission import NotAdmitted, verify
 from porl_ros.validation.evaluation import Evaluator
@@ -31,15 +33,16 @@ class GateNode(PorlNode):
 
     def __init__(self):
         super().__init__("gate")
-        self.parameter("robot_config", "ur5e_insert", "path or name of the robot config")
-        self.parameter("reference", "", "admitted bundle to compare with: the base; empty: none")
-        self.parameter("workers", 1, "processes in which episodes run")
-        self.parameter("niceness", 15, "0 to 19: how far judging stands back")
         self._thread: Thread | None = None
+        self._verdicts = {"admitted": 0, "refused": 0, "not judged": 0}
+        self._last = ""
+
+    def defaults(self) -> GateSettings:
+        return GateSettings()
 
     def setup(self) -> None:
-        self._config = load_robot(self.value("robot_config"))
-        self._reference = Path(self.value("reference")) if self.value("reference") else None
+        self._config = load_robot(self.settings.robot_config)
+        self._reference = Path(self.settings.reference) if self.settings.reference else None
         if self._reference:
             verify(self._reference, self._config)  # rather now than with the first candidate
         self._offered: SimpleQueue[Path | None] = SimpleQueue()
@@ -67,12 +70,20 @@ class GateNode(PorlNode):
         except (ValueError, KeyError, TypeError, RecursionError):
             self.get_logger().error("learner/bundle: is not JSON with a path; ignored")
 
+    def diagnose(self) -> list[Status]:
+        verdicts = dict(self._verdicts)
+        text = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+        level = Level.WARN if self._last == "not judged" else Level.OK
+        hint = "; the last could not be judged: the log says why" if level else ""
+        values = verdicts | {"waiting": self._offered.qsize() if self._thread else 0}
+        return [Status("verdicts", level, f"{text}{hint}", values)]
+
     # The gate's thread
 
     def _judge_all(self) -> None:
         try:
-            stand_back(self.value("niceness"))  # and the workers
-            robot, workers = self.value("robot_config"), self.value("workers")
+            stand_back(self.settings.niceness)  # and the workers
+            robot, workers = self.settings.robot_config, self.settings.workers
             with Evaluator(robot, workers=workers) as evaluator:
                 while not self._stopping.is_set():
                     if path := self._newest():
@@ -98,8 +109,10 @@ class GateNode(PorlNode):
             record = self._known(path) or self._run(path, evaluator)
         except (PorlError, OSError, ValueError) as error:
             self.get_logger().error(f"not judged: {error}")
+            self._count("not judged")
             self._tell({"path": str(path), "decision": None, "why": str(error)})
             return
+        self._count("admitted" if record.admitted else "refused")
         if record.admitted:
             self.get_logger().info(f"{path}: admitted: {record.why}")
             announcement = String(data=json.dumps({"path": str(path)}))
@@ -111,6 +124,10 @@ class GateNode(PorlNode):
             "success": record.success, "episodes": len(record.episodes),
         })  # fmt: skip
 
+    def _count(self, verdict: str) -> None:
+        self._verdicts[verdict] += 1
+        self._last = verdict
+
     def _known(self, path: Path) -> Record | None:
         """It may have been admitted before this node was started."""
         try:
@@ -119,7 +136,7 @@ class GateNode(PorlNode):
             return None
 
     def _run(self, path: Path, evaluator: Evaluator) -> Record:
-        validation = Validation(self.value("robot_config"), path, reference=self._reference)
+        validation = Validation(self.settings.robot_config, path, reference=self._reference)
         record = validation.run(evaluator, self._on_progress)
         write_report(report_path(path), record, validation.reference)
         return record

@@ -72,6 +72,7 @@ class Interaction:
         self._helped = False  # by a person, in this episode
         self.recent: deque[bool] = deque(maxlen=40)
         self._return = 0.0
+        self.last_return = float("nan")  # sum of rewards of the last episode that ended by itself
         self._observation: np.ndarray | None = None
         self._stamp = self._act_stamp = 0
         self._act: Act | None = None
@@ -207,7 +208,7 @@ class Interaction:
         return Outcome(outcome.observation, reward, terminated, cut and not terminated)
 
     def _end(self, success: bool, mark: Mark | None) -> EpisodeResult:
-        self.running, self._in_place = False, True
+        self.running, self._in_place, self.last_return = False, True, self._return
         own = not self._helped and mark is not Mark.END
         if own:
             self.recent.append(success)

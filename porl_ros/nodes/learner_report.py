@@ -5,7 +5,6 @@ from pathlib import Path
 
 from std_msgs.msg import Float64, String
 
-from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.finetuning import FineTuning
 from porl_ros.learning.metrics import MetricsLog
 from porl_ros.learning.trainer import Progress, Stage
@@ -17,19 +16,16 @@ from porl_ros.policy.saturation import saturation_warning
 class LearnerReport:
     """Publishers and log. Executor's thread."""
 
-    def __init__(self, node: PorlNode, progress: Progress, tensorboard: Path):
-        self._log, self._tensorboard = node.get_logger(), MetricsLog(tensorboard)
+    def __init__(self, node: PorlNode, progress: Progress, tensorboard: Path | None):
+        """`tensorboard`: folder of its logs, None: none."""
+        self._log = node.get_logger()
+        self._tensorboard = MetricsLog(tensorboard) if tensorboard else None
         self._shown: Progress | None = None
         self._status = node.create_publisher(String, "learner/status", messages.LATCHED)
-        self._config = node.create_publisher(String, "learner/config", messages.LATCHED)
         self._metrics = {
             name: node.create_publisher(Float64, f"learner/metrics/{name}", messages.EVENTS)
             for name in _metrics(progress)
         }
-
-    def config(self, config: PorlConfig) -> None:
-        """The settings in force."""
-        self._config.publish(String(data=config.model_dump_json()))
 
     def progress(self, progress: Progress, tuning: FineTuning, waiting: str) -> None:
         """Where it is; `waiting`: for what, if it waits."""
@@ -38,7 +34,8 @@ class LearnerReport:
         self._status.publish(String(data=json.dumps(status)))
         for name, value in metrics.items():
             self._metrics[name].publish(Float64(data=value))
-        self._tensorboard.write(progress.env_steps, metrics)
+        if self._tensorboard:
+            self._tensorboard.write(progress.env_steps, metrics)
         if self._shown is None or progress.stage is not self._shown.stage:
             self._log.info(f"stage: {progress.stage} ({progress.done} of {progress.total})")
             self._shown = progress
@@ -49,7 +46,8 @@ class LearnerReport:
 
     def close(self) -> None:
         """Finish what is written to disk."""
-        self._tensorboard.close()
+        if self._tensorboard:
+            self._tensorboard.close()
 
 
 def _status(progress: Progress, metrics: dict[str, float], tuning: FineTuning) -> dict:

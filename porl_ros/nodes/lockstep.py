@@ -18,6 +18,7 @@ class Lockstep(Control):
     time stands still.
     """
 
+    by_clock = False
     _rest: tuple[State, str, str] | None = None  # to be told when the robot is told to stand
 
     def _take(self, source, sample: Sample) -> None:
@@ -42,6 +43,7 @@ class Lockstep(Control):
         elif alarm := self._parts.watchdogs.look(self._samples):
             self._react(alarm)
         else:
+            self.rounds += 1
             self._step(stamp)
 
     def _takeover_now(self) -> int:

@@ -14,6 +14,7 @@ class Paced(Control):
 
     def tick(self) -> None:
         """Look whether all is well, then step on the latest samples."""
+        self.rounds += 1
         alarm = self._parts.watchdogs.tick(self._now(), self._samples, self._parts.commands.heard)
         self._hopeless = alarm is not None and alarm.reaction is Reaction.RAMP_DOWN
         well = alarm is None or self._cope(alarm)

@@ -5,8 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from porl_ros.errors import ConfigError
-
 
 class Wish(NamedTuple):
     """What a person asks of the next step; as `Controller.steer` takes it."""
@@ -31,10 +29,8 @@ class Person:
     """
 
     def __init__(self, joints: tuple[str, ...], timeout: float, deadman: bool = False):
-        """`joints` of a command; `timeout` in seconds, 0: nobody may act. ConfigError."""
-        if not 0.0 <= timeout < float("inf"):
-            raise ConfigError(f"parameter takeover_timeout = {timeout}: must be 0 s or more")
-        self._joints, self._timeout, self._deadman = joints, round(timeout * 1e9), deadman
+        """`joints` of a command; `timeout` in seconds, 0: nobody may act."""
+        self._joints, self.timeout, self._deadman = joints, timeout, deadman
         self.fresh = False  # something was said since the last `answered`
         self.forget()
 
@@ -80,4 +76,5 @@ class Person:
         return Wish(joints, twist)
 
     def _heard(self, word: _Word | None, now: int) -> bool:
-        return word is not None and self._timeout > 0 and 0 <= now - word.at <= self._timeout
+        most = self.timeout * 1e9
+        return word is not None and most > 0.0 and 0 <= now - word.at <= most

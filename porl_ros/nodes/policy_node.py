@@ -6,15 +6,18 @@ reads bundles in a thread of their own. The operator's stop has a thread of its 
 
 import gc
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 from porl_ros.nodes import messages
-from porl_ros.nodes.admission import GatedRuntime, declare_gate, mode_in_force, warn_while_off
+from porl_ros.nodes.admission import GatedRuntime, mode_in_force, warn_while_off
 from porl_ros.nodes.base import PorlNode, run
 from porl_ros.nodes.commands import Commands
 from porl_ros.nodes.control import Control, Parts
+from porl_ros.nodes.deploying import Deploying
 from porl_ros.nodes.episodes import Episodes
+from porl_ros.nodes.health import Status
 from porl_ros.nodes.interaction import Interaction
 from porl_ros.nodes.judges import make_judge
 from porl_ros.nodes.learner_link import LearnerLink
@@ -22,19 +25,24 @@ from porl_ros.nodes.lockstep import Lockstep
 from porl_ros.nodes.no_regret import NoRegret
 from porl_ros.nodes.operator import Operator
 from porl_ros.nodes.paced import Paced
-from porl_ros.nodes.recording import declare_recording, open_writer
+from porl_ros.nodes.parameters import Changes
+from porl_ros.nodes.policy_health import METRICS, PolicyHealth
+from porl_ros.nodes.policy_tuning import PolicyTuning
+from porl_ros.nodes.recording import open_writer
 from porl_ros.nodes.reward_topics import listen_for_rewards
+from porl_ros.nodes.settings import PolicySettings
 from porl_ros.nodes.state import State, StateTopic
 from porl_ros.nodes.stop import Stop
+from porl_ros.nodes.succession import Succession
 from porl_ros.nodes.takeover import Takeover
 from porl_ros.nodes.watchdog import Watchdogs
-from porl_ros.nodes.watchdog_table import WATCHDOGS, reactions
-from porl_ros.policy.runtime import PolicyRuntime
+from porl_ros.nodes.watchdog_table import reactions
 from porl_ros.policy.saturation import saturation_warning
 from porl_ros.replay import ReplayWriter, read_store
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.controller import Controller
 from porl_ros.robot.loading import load_robot
+from porl_ros.validation.trials import TrialLog
 
 SWITCH = 0.0005  # s after which a thread that writes or loads gives way to the control thread
 
@@ -43,74 +51,57 @@ class PolicyNode(PorlNode):
     """See the module. All but reading bundles, writing the store and listening for the stop is in
     the executor's thread."""
 
+    metrics = METRICS
+
     def __init__(self):
         super().__init__("policy")
-        self._declare()
         self._writer: ReplayWriter | None = None
         self._interaction: Interaction | None = None
         self._learner: LearnerLink | None = None
         self._control: Control | None = None
+        self._parts: Parts | None = None
+        self._tuning: PolicyTuning | None = None
+        self._health: PolicyHealth | None = None
         self._gate = "off"  # only ever gets stricter
         self._state = StateTopic(self)
         self._stop = Stop(self, self._on_stop, self._on_stop_reset)
         self._operator = Operator(self)
         self._rest("unconfigured")
 
-    def _declare(self) -> None:
-        self.parameter("robot_config", "ur5e_insert", "path or name of the robot config")
-        self.parameter("bundle", "", "policy bundle to begin with")
-        declare_recording(self)
-        declare_gate(self)
-        self.parameter("mode", "lockstep", "lockstep (with a simulation) or paced (by the clock)")
-        self.parameter("device", "auto", "where the policy is computed: auto, cpu or cuda")
-        self.parameter("explore", True, "add the bundle's exploration noise to actions")
-        self.parameter("seed", 0, "seed of the exploration noise and of the episodes")
-        self.parameter(
-            "learner", True, "swap in a learner's bundles; in lock-step, await its grants"
-        )
-        self.parameter("max_steps", 0, "stop acting after this many control steps; 0: never")
-        self.parameter(
-            "false_alarms", 0.1, "chance that a policy no worse than the base is sent back to it"
-        )
-        self.parameter(
-            "takeover_timeout", 0.5, "seconds of silence after which a person has let go; 0: none"
-        )
-        self.parameter(
-            "deadman_button", -1, "index in sensor_msgs/Joy of the button to act by; -1: none"
-        )
-        self.parameter("late_tick", 0.5, "periods by which a control tick may be late")
-        self.parameter("inference_deadline", 0.5, "periods that the policy may take for an action")
-        for reason, watchdog in WATCHDOGS.items():
-            choices = ", ".join(watchdog.choices)
-            self.parameter(f"watchdog.{reason}", str(watchdog.reaction), f"reaction: {choices}")
+    def defaults(self) -> PolicySettings:
+        return PolicySettings()
 
     # Lifecycle
 
     def setup(self) -> None:
-        self._config = config = load_robot(self.value("robot_config"))
-        lockstep = self.choice("mode", ("lockstep", "paced")) == "lockstep"
-        watchdogs = self._watchdogs(config)
+        settings = self.settings
+        self._robot = config = load_robot(settings.robot_config)
+        lockstep = settings.mode == "lockstep"
+        watchdogs = Watchdogs(config, reactions(settings.watchdog))
         runtime = self._load(config)
         controller, judge = Controller(config), make_judge(config)
         takeover = Takeover(self, config)
-        self._writer = open_writer(self, config)
+        self._tuning = PolicyTuning(runtime, controller, watchdogs, takeover)
+        self._tuning.apply(settings)
+        self.required("store")
+        self._writer = open_writer(settings, self.get_namespace(), config)
         self._interaction = Interaction(controller, runtime, self._writer, judge)
         commands = Commands(self, config, controller)
-        episodes = Episodes(self, config, self._interaction, runtime, self.value("seed"))
+        episodes = Episodes(self, config, self._interaction, runtime, settings.seed)
         parts = Parts(
             self, config, self._interaction, self._writer, commands, episodes, watchdogs,
             self._stop, self._state, takeover,
         )  # fmt: skip
         self._parts, self._state.alarms = parts, lambda: watchdogs.counts
-        control = (Lockstep if lockstep else Paced)(parts, self.value("max_steps"))
+        control = (Lockstep if lockstep else Paced)(parts, settings.max_steps)
         self._control, self._operator.parts = control, parts
+        self._health = PolicyHealth(parts, control, runtime)
         if config.reward.source == "topic":
             listen_for_rewards(self, config.reward, judge)
         for source in config.observation.sources:
             kind, receive = messages.MESSAGES[source.type], partial(control.receive, source)
             self.create_subscription(kind, source.topic, receive, messages.sensor_qos(lockstep))
-        if self.value("learner"):
-            self._connect_learner(runtime, lockstep)
+        self._connect(runtime, lockstep)
         self._rest("inactive")
 
     def start(self) -> None:
@@ -121,11 +112,11 @@ class PolicyNode(PorlNode):
         self._control.active = self._operator.active = True
         self.steady_timer(0.5, self._housekeeping)
         if isinstance(self._control, Paced):
-            self.create_timer(1.0 / self._config.control_rate, self._control.tick)
+            self.create_timer(1.0 / self._robot.control_rate, self._control.tick)
         self._parts.episodes.tell_version()
         self.get_logger().info(
-            f"policy version {self._parts.episodes.version} is up for {self._config.name}; "
-            f"recording to {self.value('store')}, run {self._writer.run}"
+            f"policy version {self._parts.episodes.version} is up for {self._robot.name}; "
+            f"recording to {self.settings.store}, run {self._writer.run}"
         )
         self._rest("episode")
         if self._stop.pressed:  # before there was an executor to tell
@@ -139,13 +130,17 @@ class PolicyNode(PorlNode):
             self._rest("inactive")
 
     def teardown(self) -> None:
-        if self._learner:
-            self._learner.close()
+        if self._loading:
+            self._loading.shutdown()
+        if self._parts:
+            self._parts.episodes.drop()  # an answer that is on its way finds nobody to ask on
         if self._interaction:
             self._interaction.abort()
         if self._writer:
             self._writer.close()
         self._writer = self._interaction = self._learner = self._control = None
+        self._parts = self._tuning = self._health = None
+        self._state.alarms = dict
         self._operator.parts = None
         self._rest("unconfigured")
 
@@ -153,30 +148,62 @@ class PolicyNode(PorlNode):
         self._stop.close()
         super().destroy_node()
 
-    def _watchdogs(self, config: RobotConfig) -> Watchdogs:
-        chosen = reactions({reason: self.value(f"watchdog.{reason}") for reason in WATCHDOGS})
-        return Watchdogs(config, chosen, self.value("late_tick"), self.value("inference_deadline"))
+    # Tuning
 
-    def _load(self, config: RobotConfig) -> PolicyRuntime:
-        self._gate = mode_in_force(self, config, self._gate)
+    def check(self, wanted: PolicySettings) -> None:
+        if self._tuning:
+            self._tuning.check(self.settings, wanted)
+
+    def tuned(self, changes: Changes) -> None:
+        self._gate = mode_in_force(self.settings.gate, self._robot, self._gate)
+        self._tuning.apply(self.settings)
+        super().tuned(changes)
+
+    def progress(self) -> dict[str, int]:
+        return {"env_step": self._control.steps_before + self._interaction.steps}
+
+    def diagnose(self) -> list[Status]:
+        health = self._health
+        return health.look(self.settings) if health else []
+
+    def _load(self, config: RobotConfig) -> GatedRuntime:
+        settings = self.settings
+        self._gate = mode_in_force(settings.gate, config, self._gate)
         warn_while_off(self, config, self._gate)
-        runtime = GatedRuntime(
-            self._gate, config, self.value("device"), self.value("explore"), self.value("seed")
-        )
-        runtime.swap(runtime.load(self.required("bundle")))
+        runtime = GatedRuntime(self._gate, config, settings.device, settings.explore, settings.seed)
+        runtime.swap(runtime.load(Path(self.required("bundle")).resolve()))
         shares = runtime.bundle.manifest.saturation
         if warning := saturation_warning(shares, "its demonstrations"):
             self.get_logger().warning(warning)
         return runtime
 
-    def _connect_learner(self, runtime: PolicyRuntime, lockstep: bool) -> None:
+    def _connect(self, runtime: GatedRuntime, lockstep: bool) -> None:
+        """To where other policies come from: a learner, or an operator."""
+        self._loading = ThreadPoolExecutor(1, "loading")
+        log = TrialLog(self._robot.name, Path(self.settings.store), runtime.bundle)
+        succession = Succession(self, self._robot, runtime, log, self._loading, lambda: self._gate)
+        self._parts.episodes.succession = succession
+        self._operator.deploying = Deploying(self, self._robot, runtime, succession, self._loading)
+        no_regret = self._connect_learner(runtime, succession, lockstep)
+        succession.resume()
+        if no_regret:
+            no_regret.resume()
+
+    def _connect_learner(
+        self, runtime: GatedRuntime, succession: Succession, lockstep: bool
+    ) -> NoRegret | None:
         """Go on where earlier runs in the store ended: grants count its steps."""
-        control, past = self._control, read_store(Path(self.value("store")))
-        self._learner = control.learner = LearnerLink(self, runtime, lockstep, control.try_to_act)
+        if not self.settings.learner:
+            return None
+        control, past = self._control, read_store(Path(self.settings.store))
+        self._learner = control.learner = LearnerLink(
+            self, runtime, succession, self._loading, lockstep, control.try_to_act
+        )
         control.steps_before = sum(len(chunk.rows) for chunk in past)
         self._parts.episodes.no_regret = NoRegret(
-            self, runtime, self._learner, past, self._config.episode.horizon
+            self, runtime, self._learner, succession, past, self._robot.episode.horizon
         )
+        return self._parts.episodes.no_regret
 
     # Stop; called in its thread
 

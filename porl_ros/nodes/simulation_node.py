@@ -4,16 +4,20 @@ Lock-step: stands still until the command comes that answers its last observatio
 the wall clock, at any real-time factor, whatever is or is not commanded.
 """
 
-from rcl_interfaces.msg import ParameterDescriptor
+import time
+
 from rosgraph_msgs.msg import Clock
 from std_srvs.srv import Trigger
 
-from porl_ros.errors import ConfigError
 from porl_ros.nodes import messages
 from porl_ros.nodes.base import PorlNode, run
+from porl_ros.nodes.health import Level, Rate, Status
+from porl_ros.nodes.parameters import Changes
+from porl_ros.nodes.settings import SimulationSettings
 from porl_ros.robot.loading import load_robot
 from porl_ros.simulation.robot import SimulatedRobot
 
+BEHIND = 0.9  # share of the real-time factor under which it is too slow
 RESEND_AFTER = 0.5  # lock-step: seconds without a command after which the observation is sent again
 
 
@@ -22,20 +26,17 @@ class SimulationNode(PorlNode):
 
     def __init__(self):
         super().__init__("simulation")
-        self.parameter("robot_config", "ur5e_insert", "path or name of the robot config")
-        self.parameter("variant", "", "cell of the scene; empty: the robot config's")
-        self.parameter("mode", "lockstep", "lockstep or paced")
-        self.parameter("real_time_factor", 1.0, "paced: simulated seconds a second")
-        self.parameter("sensor_rate", 50.0, "paced: sensor messages a simulated second [Hz]")
-        seed = "seed of the next episode; may be set at any time"
-        self.declare_parameter("seed", 0, ParameterDescriptor(description=seed))
         self._robot: SimulatedRobot | None = None
         self._active = False
+        self._speed = Rate()
+
+    def defaults(self) -> SimulationSettings:
+        return SimulationSettings()
 
     def setup(self) -> None:
-        config = load_robot(self.value("robot_config"))
-        self._robot = SimulatedRobot(config, self.value("variant") or None)
-        self._lockstep = self.choice("mode", ("lockstep", "paced")) == "lockstep"
+        config = load_robot(self.settings.robot_config)
+        self._robot = SimulatedRobot(config, self.settings.variant or None)
+        self._lockstep = self.settings.mode == "lockstep"
         if self._lockstep and self._robot.variant.dropped:
             self._robot.set_variant(self._robot.variant.model_copy(update={"dropped": 0.0}))
             self.get_logger().info("lock-step needs every sample: this cell's dropped is 0 here")
@@ -52,7 +53,7 @@ class SimulationNode(PorlNode):
         )
         self.create_service(Trigger, "reset", self._on_reset)
         self._substeps = self._substeps_per_message()
-        self._samples = self._robot.reset(self.value("seed"))
+        self._samples = self._robot.reset(self.settings.seed)
         self._command = self._robot.command
 
     def start(self) -> None:
@@ -60,15 +61,30 @@ class SimulationNode(PorlNode):
         if self._lockstep:
             self.steady_timer(RESEND_AFTER, self._resend)
         else:
-            seconds = self._substeps * self._robot.scene.timestep / self.value("real_time_factor")
-            self.steady_timer(seconds, self._advance)
+            self._pace = self.steady_timer(self._period, self._advance)
         self._publish()
         self.get_logger().info(
-            f"{self.value('mode')} simulation of {self._robot.config.name} is up"
+            f"{self.settings.mode} simulation of {self._robot.config.name} is up"
         )
 
     def stop(self) -> None:
         self._active = False
+
+    def tuned(self, changes: Changes) -> None:
+        if "real_time_factor" in changes and self._active and not self._lockstep:
+            self._pace.timer_period_ns = round(self._period * 1e9)
+        super().tuned(changes)
+
+    def diagnose(self) -> list[Status]:
+        if not self._active:
+            return []
+        simulated = self._robot.time_ns / 1e9
+        factor, wanted = self._speed(simulated, time.monotonic()), self.settings.real_time_factor
+        slow = not self._lockstep and factor < BEHIND * wanted
+        text = f"{factor:.3g} simulated seconds a second"
+        text += f" of {wanted:g}; lower real_time_factor" if slow else ""
+        values = {"real_time_factor": factor, "simulated_seconds": simulated}
+        return [Status("simulation", Level.WARN if slow else Level.OK, text, values)]
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Begin the episode of parameter `seed`; answers with its first samples' stamp [ns]."""
@@ -76,7 +92,7 @@ class SimulationNode(PorlNode):
         if not self._active:
             response.message = "the simulation is not active"
             return response
-        self._samples = self._robot.reset(self.value("seed"))
+        self._samples = self._robot.reset(self.settings.seed)
         self._command = self._robot.command  # holds the robot where it stands
         response.message = str(self._robot.time_ns)
         self._publish()
@@ -117,12 +133,13 @@ class SimulationNode(PorlNode):
             publisher.publish(messages.from_sample(source, self._samples[source.name]))
 
     def _substeps_per_message(self) -> int:
-        rate, factor = self.value("sensor_rate"), self.value("real_time_factor")
-        if rate <= 0 or factor <= 0:
-            raise ConfigError(
-                f"sensor_rate = {rate}, real_time_factor = {factor}: both must be over 0"
-            )
-        return max(1, round(1.0 / rate / self._robot.scene.timestep))
+        return max(1, round(1.0 / self.settings.sensor_rate / self._robot.scene.timestep))
+
+    @property
+    def _period(self) -> float:
+        """Paced: seconds on the wall between two messages of a sensor."""
+        simulated = self._substeps * self._robot.scene.timestep
+        return simulated / self.settings.real_time_factor
 
 
 def main(args: list[str] | None = None) -> int:

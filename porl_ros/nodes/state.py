@@ -31,15 +31,15 @@ class StateTopic:
     def __init__(self, node: Node):
         self._node, self._lock = node, Lock()
         self._topic = node.create_publisher(String, "policy/state", messages.LATCHED_EVENTS)
-        self._now: tuple[State, str] | None = None
+        self.now: tuple[State, str] = (State.WAITING, "")  # state and reason, as last told
         self.alarms: Callable[[], Mapping[str, int]] = dict
 
     def tell(self, state: State, reason: str, detail: str = "") -> None:
         """The state is this, because of `reason`, a fixed name; `detail` is for people."""
-        if (state, reason) == self._now:
+        if (state, reason) == self.now:
             return
         with self._lock:
-            self._now = state, reason
+            self.now = state, reason
             content = {"state": state, "reason": reason, "detail": detail}
             content["since"] = self._node.get_clock().now().nanoseconds / 1e9
             content["alarms"] = dict(self.alarms())

@@ -11,7 +11,6 @@ import numpy as np
 from geometry_msgs.msg import TwistStamped
 from sensor_msgs.msg import JointState, Joy
 
-from porl_ros.errors import ConfigError
 from porl_ros.nodes import messages
 from porl_ros.nodes.base import PorlNode
 from porl_ros.nodes.person import Person, Wish
@@ -27,9 +26,7 @@ class Takeover:
     called when something was said."""
 
     def __init__(self, node: PorlNode, config: RobotConfig):
-        button, timeout = node.value("deadman_button"), node.value("takeover_timeout")
-        if button < -1:
-            raise ConfigError(f"parameter deadman_button = {button}: must be an index, or -1: none")
+        button, timeout = node.settings.deadman_button, node.settings.takeover_timeout
         self._person = Person(config.command_joints, timeout, deadman=button >= 0)
         self._button, self._joints = button, config.command_joints
         self._log, self._timeout = node.get_logger(), timeout
@@ -43,6 +40,10 @@ class Takeover:
             listen(JointState, "teleop/joints", self._on_joints, QUALITY)
             if button >= 0:
                 listen(Joy, "teleop/joy", self._on_joy, QUALITY)
+
+    def tune(self, timeout: float) -> None:
+        """A person has let go after another silence, s, over 0."""
+        self._person.timeout = self._timeout = timeout
 
     @property
     def wish(self) -> Wish | None:

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from porl_ros.errors import ConfigError
 from porl_ros.nodes.plausible import Plausible
 from porl_ros.nodes.watchdog_table import Reaction, Reason
 from porl_ros.robot.config import RobotConfig
@@ -32,19 +31,23 @@ class Watchdogs:
         late_tick: float = 0.5,
         inference_deadline: float = 0.5,
     ):
-        """`late_tick`, `inference_deadline`: in control periods. ConfigError unless over 0."""
-        for name, value in (("late_tick", late_tick), ("inference_deadline", inference_deadline)):
-            if not 0.0 < value < float("inf"):
-                raise ConfigError(f"parameter {name} = {value}: must be over 0 control periods")
+        """`late_tick`, `inference_deadline`: in control periods, over 0."""
         self._plausible = Plausible(config)
         self.counts: Counter[Reason] = Counter()  # alarms so far; one a tick while it lasts
-        self._reactions, self._sources = reactions, config.observation.sources
+        self._sources = config.observation.sources
         self._max_age = {source.name: round(source.max_age * 1e9) for source in self._sources}
         self._period = config.period_ns
-        self._late = round((1.0 + late_tick) * self._period)
-        self._deadline = inference_deadline * self._period / 1e9
+        self.tune(reactions, late_tick, inference_deadline)
         self._events: list[Alarm] = []  # since the last tick
         self._last_tick: int | None = None
+
+    def tune(
+        self, reactions: Mapping[Reason, Reaction], late_tick: float, inference_deadline: float
+    ) -> None:
+        """Other reactions and thresholds, from the next alarm on; see `__init__`."""
+        self._reactions = reactions
+        self._late = round((1.0 + late_tick) * self._period)
+        self._deadline = inference_deadline * self._period / 1e9
 
     def alarm(self, reason: Reason, text: str) -> Alarm:
         """An alarm that the control loop itself has noticed."""

@@ -3,11 +3,12 @@
 docs/safety.md shows it, and a test compares the two.
 """
 
-from collections.abc import Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from porl_ros.errors import ConfigError
+from pydantic import Field, create_model
+
+from porl_ros.configfile import StrictModel
 
 
 class Reason(StrEnum):
@@ -109,14 +110,20 @@ def _named(watchdog: Watchdog) -> str:
     return f"**{watchdog.reaction}** ({others})"
 
 
-def reactions(chosen: Mapping[Reason, str]) -> dict[Reason, Reaction]:
-    """Reactions as parameters give them; ConfigError lists what a watchdog allows."""
-    found = {}
-    for reason, watchdog in WATCHDOGS.items():
-        name = chosen.get(reason, watchdog.reaction)
-        if name not in watchdog.choices:
-            raise ConfigError(
-                f"parameter watchdog.{reason} = '{name}': must be {' or '.join(watchdog.choices)}"
-            )
-        found[reason] = Reaction(name)
-    return found
+def _setting(watchdog: Watchdog) -> tuple[type, object]:
+    """A reaction as a parameter: one of those that the watchdog allows."""
+    choices = Literal[tuple(map(str, watchdog.choices))]
+    return choices, Field(str(watchdog.reaction), description=f"reaction when {watchdog.when}")
+
+
+WatchdogSettings = create_model(
+    "WatchdogSettings",
+    __base__=StrictModel,
+    __doc__="The reaction of each watchdog; a field for each `Reason`.",
+    **{str(reason): _setting(watchdog) for reason, watchdog in WATCHDOGS.items()},
+)
+
+
+def reactions(settings: StrictModel) -> dict[Reason, Reaction]:
+    """Of `WatchdogSettings`, the reactions by reason."""
+    return {reason: Reaction(getattr(settings, reason)) for reason in Reason}

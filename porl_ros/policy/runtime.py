@@ -13,6 +13,7 @@ from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.observation import ObservationAssembler
 
 RECENT = 128  # observations on which a bundle is judged before it may act
+Loaded = tuple[PolicyBundle, object]  # a bundle, and what infers with it
 
 
 def resolve_device(name: str) -> str:
@@ -37,13 +38,13 @@ class PolicyRuntime:
     ):
         self._config, self._device = config, resolve_device(device)
         self._rng = np.random.default_rng(seed)
-        self._explore = explore
+        self.explore = explore  # control thread
         self._bundle: PolicyBundle | None = None
         self._infer = None
         self._recent = np.zeros((RECENT, ObservationAssembler(config).size), np.float32)
         self._acted = 0  # how often
 
-    def load(self, path: Path | str) -> tuple[PolicyBundle, object]:
+    def load(self, path: Path | str) -> Loaded:
         """Read, verify and warm up a bundle, without touching the one that acts.
 
         Once something has acted, what the new one would have done is judged, too: InsanePolicy.
@@ -65,12 +66,12 @@ class PolicyRuntime:
         except InsanePolicy as error:
             raise InsanePolicy(f"{bundle.path}: refused before it may act: {error}") from None
 
-    def swap(self, loaded: tuple[PolicyBundle, object]) -> None:
+    def swap(self, loaded: Loaded) -> None:
         """Let a loaded bundle act from the next step on: two assignments, no waiting."""
         self._bundle, self._infer = loaded
 
     @property
-    def loaded(self) -> tuple[PolicyBundle, object]:
+    def loaded(self) -> Loaded:
         """What acts, as `swap` takes it."""
         return self._bundle, self._infer
 
@@ -84,12 +85,17 @@ class PolicyRuntime:
         """The bundle that acts."""
         return self._bundle
 
+    @property
+    def exploration_std(self) -> float:
+        """Of the noise that is added, in units of the action box."""
+        return self._bundle.manifest.exploration_std if self.explore else 0.0
+
     def act(self, observation: np.ndarray) -> np.ndarray:
         """Action (m,) float32 for an observation (k,) float32; may lie outside [-1, 1]."""
         self._recent[self._acted % RECENT] = observation
         self._acted += 1
         mean = self._infer(observation)
-        std = self._bundle.manifest.exploration_std if self._explore else 0.0
+        std = self.exploration_std
         if std == 0.0:
             return mean
         return mean + std * self._rng.standard_normal(len(mean), dtype=np.float32)

@@ -62,6 +62,15 @@ class Controller:
         self._blind = False  # the present reading is not
         self._motion = Motion.standing(self._measured)
         self._last_action = np.zeros(self.decoder.size, np.float32)
+        self._acceleration_scale = 1.0  # as wanted
+
+    def scale(self, velocity: float, acceleration: float) -> None:
+        """Use these shares of the contract's limits, over 0 and at most 1: of the velocity from
+        the next command on, of the acceleration from when the robot stands."""
+        self._filter.scale_velocity(velocity)
+        self._acceleration_scale = acceleration
+        if self.standing:
+            self._filter.scale_acceleration(acceleration)
 
     @property
     def observation_names(self) -> tuple[str, ...]:
@@ -95,6 +104,7 @@ class Controller:
         if self._blind:
             raise PorlError("an episode cannot begin: a joint is not measured at a finite position")
         self._motion = Motion.standing(self._motion.position if in_place else self._measured)
+        self._filter.scale_acceleration(self._acceleration_scale)
         self.decoder.reset(self._measured)
         observation = self._assemble()
         self._begin = dict(self._values)

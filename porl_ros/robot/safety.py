@@ -90,15 +90,27 @@ class SafetyFilter:
         self._upper = np.array([limit.upper for limit in limits])
         self._deviation = np.array([limit.deviation or np.inf for limit in limits])
         # All others per control step: rad, rad a step, ...
-        self._velocity = np.array([limit.velocity for limit in limits]) * period
+        self._full_velocity = np.array([limit.velocity for limit in limits]) * period
         given = np.array([limit.acceleration or np.inf for limit in limits]) * period**2
         # No limit: there is no more than from full speed one way to full speed the other way.
-        self._acceleration = np.minimum(given, 2.0 * self._velocity)
+        self._full_acceleration = np.minimum(given, 2.0 * self._full_velocity)
         jerk = np.array([limit.jerk or np.inf for limit in limits]) * period**3
         self._jerk = jerk if np.isfinite(jerk).any() else None
         self._arm = slice(len(kinematics.joints))
-        box, a = config.safety.workspace, self._acceleration[self._arm]
-        self._workspace = Workspace(box, kinematics, a)
+        self._box, self._kinematics = config.safety.workspace, kinematics
+        self.scale_velocity(1.0)
+        self.scale_acceleration(1.0)
+
+    def scale_velocity(self, share: float) -> None:
+        """Use this share of the velocity limits, over 0 and at most 1. Who is faster brakes as the
+        acceleration allows."""
+        self._velocity = share * self._full_velocity
+
+    def scale_acceleration(self, share: float) -> None:
+        """Use this share of the acceleration limits, over 0 and at most 1. Only while the robot
+        stands: what it was sent before it could stop from by the limits of then."""
+        self._acceleration = share * self._full_acceleration
+        self._workspace = Workspace(self._box, self._kinematics, self._acceleration[self._arm])
 
     def filter(self, asked: np.ndarray, motion: Motion, measured: np.ndarray) -> Filtered:
         """Limit `asked`, joint positions (n,), after what was sent so far.

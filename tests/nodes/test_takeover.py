@@ -202,7 +202,7 @@ def test_with_a_dead_man_button(robot, person):
     )
     say(robot, lambda: person.hold(True, buttons=2), lambda: text in log.read_text(), "is refused")
     assert not human(robot)
-    robot.set(deadman_button=-1)
+    robot.configure(deadman_button=-1)
 
 
 def test_who_acted_is_recorded_and_what_was_done(robot):
