@@ -4,9 +4,10 @@ import time
 from collections.abc import Iterator
 
 import rclpy
+from rclpy.duration import Infinite
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import QoSCompatibility, qos_check_compatible
+from rclpy.qos import LivelinessPolicy, QoSCompatibility, QoSProfile, qos_check_compatible
 from rosgraph_msgs.msg import Clock
 
 from porl_ros.nodes import messages
@@ -16,8 +17,18 @@ from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.messages import nanoseconds
 from porl_ros.simulation.checking import Finding
 
+ARRIVAL = 15.0  # s in which somebody must be found, where somebody must be there
 DISCOVERY = 5.0  # s in which all that is there is found
 NAME = "porl_check"
+# As policy nodes publish; the graph tells durations, and none is told as an endless one.
+COMMAND = QoSProfile(
+    depth=messages.COMMAND.depth,
+    reliability=messages.COMMAND.reliability,
+    durability=messages.COMMAND.durability,
+    liveliness=LivelinessPolicy.AUTOMATIC,
+    deadline=Infinite,
+    liveliness_lease_duration=Infinite,
+)
 RESET, TRIGGER = "reset", "std_srvs/srv/Trigger"
 
 
@@ -50,6 +61,7 @@ class _Graph:
         self._simulated: int | None = None  # ns, where somebody publishes /clock
         self._clock = node.resolve_topic_name("/clock")
         node.create_subscription(Clock, self._clock, self._on_clock, messages.qos(reliable=False))
+        self._command = node.resolve_topic_name(config.action.command.topic)
         self._sources = [
             SourceCheck(node, config, source, lockstep, self._now)
             for source in config.observation.sources
@@ -64,7 +76,8 @@ class _Graph:
         return self._node.get_clock().now().nanoseconds
 
     def findings(self, seconds: float, required: bool) -> Iterator[Finding]:
-        self._spin(DISCOVERY, lambda: all(source.heard > 1 for source in self._sources))
+        self._spin(ARRIVAL if required else DISCOVERY, self._others)
+        self._spin(DISCOVERY, self._complete)
         if not self._others():
             yield self._nobody(required)
             return
@@ -83,7 +96,12 @@ class _Graph:
         while not enough() and (left := deadline - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=min(left, 0.1))
 
-    def _others(self) -> list[str]:
+    def _complete(self) -> bool:
+        """Whether there is all that a robot needs: then nobody is waited for any more."""
+        listened = self._node.count_subscribers(self._command)
+        return bool(listened and all(source.heard > 1 for source in self._sources))
+
+    def _others(self) -> list[tuple[str, str]]:
         ours = (NAME, self._node.get_namespace())
         return [name for name in self._node.get_node_names_and_namespaces() if name != ours]
 
@@ -110,8 +128,7 @@ class _Graph:
             )
 
     def _of_command(self) -> Iterator[Finding]:
-        command = self._config.action.command
-        topic = self._node.resolve_topic_name(command.topic)
+        command, topic = self._config.action.command, self._command
         listeners = self._node.get_subscriptions_info_by_topic(topic)
         kinds = sorted({info.topic_type for info in listeners})
         if not listeners:
@@ -138,7 +155,7 @@ class _Graph:
     def _of_listeners(self, topic: str, listeners: list) -> Iterator[Finding]:
         deaf = []
         for info in listeners:
-            fit, why = qos_check_compatible(messages.COMMAND, info.qos_profile)
+            fit, why = qos_check_compatible(COMMAND, info.qos_profile)
             if fit == QoSCompatibility.ERROR:
                 deaf.append(f"'{info.node_name}' ({why})")
         if deaf:
