@@ -61,6 +61,7 @@ class PolicyNode(PorlNode):
         self._control: Control | None = None
         self._parts: Parts | None = None
         self._tuning: PolicyTuning | None = None
+        self._loading: ThreadPoolExecutor | None = None
         self._health: PolicyHealth | None = None
         self._gate = "off"  # only ever gets stricter
         self._state = StateTopic(self)
@@ -132,6 +133,7 @@ class PolicyNode(PorlNode):
     def teardown(self) -> None:
         if self._loading:
             self._loading.shutdown()
+            self._loading = None
         if self._parts:
             self._parts.episodes.drop()  # an answer that is on its way finds nobody to ask on
         if self._interaction:
@@ -141,7 +143,7 @@ class PolicyNode(PorlNode):
         self._writer = self._interaction = self._learner = self._control = None
         self._parts = self._tuning = self._health = None
         self._state.alarms = dict
-        self._operator.parts = None
+        self._operator.parts = self._operator.deploying = None
         self._rest("unconfigured")
 
     def destroy_node(self) -> None:
