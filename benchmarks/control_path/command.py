@@ -2,6 +2,7 @@
 
 python -m benchmarks control_path                    # a few minutes
 python -m benchmarks control_path --ticks 100000     # a third of an hour
+python -m benchmarks control_path --priority 40      # before all normal processes
 """
 
 import statistics
@@ -37,32 +38,36 @@ def run(
     seconds: Annotated[float, typer.Option(help="of each latency measurement")] = 10.0,
     ticks: Annotated[int, typer.Option(help="control ticks by the clock, idle")] = 6000,
     training_ticks: Annotated[int, typer.Option(help="the same beside training")] = 6000,
+    priority: Annotated[int, typer.Option(help="realtime_priority of policy node and echo")] = 0,
     slice: Annotated[bool, typer.Option(help="little of everything, no results written")] = False,
 ) -> None:
-    """Measure, print, write benchmarks/results/control_path.json."""
+    """Measure, print, write benchmarks/results/control_path.json (or control_path_realtime)."""
     if slice:
         rounds, seconds, ticks, training_ticks = 1, 3.0, 500, 500
     private_domain()
     with tempfile.TemporaryDirectory() as folder:
         seen: dict[str, list[float]] = defaultdict(list)
-        latency = _latency(Path(folder) / "latency", rounds, seconds, seen)
-        paced = _ticks(Path(folder) / "ticks", ticks, training_ticks)
+        bench = Bench(Path(folder) / "latency", RATE, 1000, priority)
+        latency = _latency(bench, rounds, seconds, seen)
+        bench = Bench(Path(folder) / "ticks", PACED_RATE, 1000, priority)
+        paced = _ticks(bench, ticks, training_ticks)
     _print(latency, paced)
     if not slice:
+        name = "control_path_realtime" if priority else "control_path"
         settings = {"rate": RATE, "seconds": seconds, "paced_rate": PACED_RATE}
-        print(write_results("control_path", {**settings, "latency": latency, "paced": paced}))
-        print(draw(seen, RATE))
+        settings |= {"realtime_priority": priority}
+        print(write_results(name, {**settings, "latency": latency, "paced": paced}))
+        print(draw(seen, f"{name}.png", f"{RATE:g} Hz, lock-step", 1e3 / RATE))
 
 
-def _latency(folder: Path, rounds: int, seconds: float, seen: dict[str, list[float]]) -> list[dict]:
+def _latency(bench: Bench, rounds: int, seconds: float, seen: dict[str, list[float]]) -> list[dict]:
     """Bare echo and policy node in turn, first without a learner, then beside one. What each step
     took is added to `seen`."""
-    bench = Bench(folder, RATE, horizon=1000)
     seen["step without ROS"] = step_times(bench.config, bench.base, round(seconds * RATE))
     pure = {"who": "step without ROS", "training": False, "round": 0}
     pure |= {"updates": 0, "steps": round(seconds * RATE)} | _distribution(seen[pure["who"]])
     with ExitStack() as stack:
-        stack.enter_context(echo())
+        stack.enter_context(echo(bench.priority))
         nodes = stack.enter_context(bench.policy("lockstep"))
         robots = {
             name: stack.enter_context(IdealRobot(bench.config, name, lockstep=True))
@@ -102,9 +107,8 @@ def _distribution(latencies: list[float]) -> dict:
     return {"answered": len(ms), **shares, "max [ms]": float(ms.max())}
 
 
-def _ticks(folder: Path, ticks: int, training_ticks: int) -> list[dict]:
+def _ticks(bench: Bench, ticks: int, training_ticks: int) -> list[dict]:
     """The policy node by the clock: commands that did not come in their control period."""
-    bench = Bench(folder, PACED_RATE, horizon=1000)
     with (
         bench.policy("paced") as nodes,
         IdealRobot(bench.config, "policy", lockstep=False) as robot,
@@ -141,7 +145,8 @@ def _lateness(at: np.ndarray) -> tuple[list[float], int]:
     how many periods had none. A period begins where its command usually comes."""
     if len(at) < 100:
         return [], 0  # too short to know
-    since = at - at[0]
+    mean = np.angle(np.exp(2j * np.pi * at).mean()) / (2 * np.pi)  # phases are points on a circle
+    since = at - at[0] + (at[0] - mean) % 1.0  # from where a period begins with the mean phase
     usual = np.percentile((since + 0.5) % 1.0 - 0.5, 5)
     period = np.floor(since - usual + EARLY)
     missed = period[-1] - period[0] + 1 - len(np.unique(period))

@@ -1,6 +1,7 @@
 """The floor: a bare rclpy node that answers the last sensor message of a step with a command."""
 
 import contextlib
+import sys
 
 import rclpy
 from geometry_msgs.msg import PoseStamped
@@ -10,12 +11,16 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, MultiArrayDimension
 
 from porl_ros.nodes.messages import COMMAND, sensor_qos
+from porl_ros.nodes.realtime import come_first
 
 
 def main() -> None:
-    """Until SIGTERM. Takes the same messages as the policy node, and thinks nothing."""
+    """Until SIGTERM. Takes the same messages as the policy node, and thinks nothing. The first
+    argument is its real-time priority."""
     rclpy.init()
     node = rclpy.create_node("echo")
+    if priority := int(sys.argv[1]):
+        come_first(priority)
     publisher = node.create_publisher(
         Float64MultiArray, "forward_position_controller/commands", COMMAND
     )

@@ -1,5 +1,6 @@
 """The robot: sensor messages at a steady rate, and when the command that answers each came."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Self
@@ -12,11 +13,13 @@ from rclpy.experimental import EventsExecutor
 from std_srvs.srv import Trigger
 
 from porl_ros.nodes import messages
+from porl_ros.nodes.realtime import NoRealtime, come_first
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.observation import Sample
 from porl_ros.simulation.robot import SimulatedRobot
 
 OVERSAMPLING = 5
+DRIVER = 50  # priority
 
 
 class IdealRobot:
@@ -51,6 +54,8 @@ class IdealRobot:
         self.latencies: list[float] = []  # s, of steps that were answered
         self.heard_at: list[float] = []  # when a command came, s
         self._resets_at: list[float] = []
+        with contextlib.suppress(NoRealtime):  # as drivers of robots do, so that what is measured
+            come_first(DRIVER)  # is the other side
 
     @property
     def episodes(self) -> list[np.ndarray]:

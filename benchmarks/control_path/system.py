@@ -30,8 +30,9 @@ LEARNER = {
 class Bench:
     """A robot of the default contract at another rate, with a policy that knows nothing."""
 
-    def __init__(self, folder: Path, rate: float, horizon: int):
+    def __init__(self, folder: Path, rate: float, horizon: int, priority: int = 0):
         folder.mkdir()
+        self.priority = priority  # of those who answer the robot
         self.folder, self.store = folder, folder / "store"
         self._path, self.base = folder / "robot.yaml", folder / "base"
         content = yaml.safe_load(resolve_robot_config(ROBOT).read_text())
@@ -47,7 +48,8 @@ class Bench:
     @contextmanager
     def policy(self, mode: str) -> Iterator[NodeProcesses]:
         """The policy node, in the namespace `policy`; it records, and hears of no learner."""
-        own = {"bundle": str(self.base), "store": str(self.store), "mode": mode}
+        own = {"realtime_priority": self.priority}
+        own |= {"bundle": str(self.base), "store": str(self.store), "mode": mode}
         own |= {"robot_config": str(self._path), "learner": False, "device": "cpu"}
         spec = NodeSpec("policy_node", "policy", own)
         with NodeProcesses([spec], self.folder / "nodes", namespace="policy") as nodes:
@@ -87,9 +89,9 @@ class Learner:
 
 
 @contextmanager
-def echo() -> Iterator[None]:
+def echo(priority: int) -> Iterator[None]:
     """The bare echo, in the namespace `echo`."""
-    command = [sys.executable, "-m", "benchmarks.control_path.echo"]
+    command = [sys.executable, "-m", "benchmarks.control_path.echo", str(priority)]
     command += ["--ros-args", "-r", "__ns:=/echo"]
     child = subprocess.Popen(command, preexec_fn=die_with_parent)
     try:

@@ -28,6 +28,7 @@ from porl_ros.nodes.paced import Paced
 from porl_ros.nodes.parameters import Changes
 from porl_ros.nodes.policy_health import METRICS, PolicyHealth
 from porl_ros.nodes.policy_tuning import PolicyTuning
+from porl_ros.nodes.realtime import NoRealtime, come_first
 from porl_ros.nodes.recording import open_writer
 from porl_ros.nodes.reward_topics import listen_for_rewards
 from porl_ros.nodes.settings import PolicySettings
@@ -109,6 +110,7 @@ class PolicyNode(PorlNode):
         gc.unfreeze()  # what an earlier life has left
         gc.collect()
         gc.freeze()  # a full collection, in the middle of a step, has little left to look at
+        self._come_first()
         self._parts.watchdogs.restart()
         self._control.active = self._operator.active = True
         self.steady_timer(0.5, self._housekeeping)
@@ -167,6 +169,13 @@ class PolicyNode(PorlNode):
     def diagnose(self) -> list[Status]:
         health = self._health
         return health.look(self.settings) if health else []
+
+    def _come_first(self) -> None:
+        try:
+            if priority := self.settings.realtime_priority:
+                come_first(priority)
+        except NoRealtime as error:  # then it takes its turn, and is still safe
+            self.get_logger().warning(str(error))
 
     def _load(self, config: RobotConfig) -> GatedRuntime:
         settings = self.settings

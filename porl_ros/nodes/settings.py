@@ -75,6 +75,12 @@ class PolicySettings(NodeSettings):
         lt=1,
         description="chance in a whole run that a policy no worse than the base is sent back to it",
     )
+    realtime_priority: int = Field(
+        0,
+        ge=0,
+        le=99,
+        description="run before all normal processes (SCHED_FIFO), higher first; 0: as they do",
+    )
     takeover_timeout: float = Field(
         0.5, ge=0, le=60, description="silence after which a person has let go; 0: nobody acts [s]"
     )
