@@ -40,11 +40,12 @@ class TookTooLong(PorlError):
 
 
 class Rollout(NamedTuple):
-    """What came of it: `episodes` as the policy node recorded them, in their order, and what the
-    gate said, None where it was not asked."""
+    """What came of it: `episodes` as the policy node recorded them, in their order, what the gate
+    said, None where it was not asked, and the folder with everything."""
 
     episodes: tuple[Episode, ...]
     gate: dict | None
+    folder: Path
 
     @property
     def success(self) -> float:
@@ -82,7 +83,7 @@ def roll_out(
             robot_config=str(robot), bundle=str(copy), store=str(folder / "store"),
             variant=variant, seed=seed, learner=False,
         ), gate)  # fmt: skip
-    return Rollout(done, judged)
+    return Rollout(done, judged, folder)
 
 
 @contextmanager

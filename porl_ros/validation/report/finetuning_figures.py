@@ -45,9 +45,8 @@ def critics(story: Story, metrics: Mapping[str, Metric], discount: float, share:
         (loss, "critic_loss", "critic loss"),
     ):
         if name in metrics:
-            axes.plot(metrics[name].gradient_steps, metrics[name].values, color=BLUE, lw=1)
-        axes.set(xlabel="critic updates", ylabel=label)
-        axes.ticklabel_format(axis="x", style="sci", scilimits=(0, 4))
+            axes.plot(metrics[name].gradient_steps / 1e3, metrics[name].values, color=BLUE, lw=1)
+        axes.set(xlabel="critic updates [thousand]", ylabel=label)
     error.set_ylim(bottom=0.0)
     loss.set_yscale("log")
     if "value" in metrics:
@@ -74,7 +73,9 @@ def exploration(story: Story, manifests: Sequence[Manifest], metrics: Mapping[st
 
 
 def interventions(story: Story) -> str:
-    """Who acted besides the policy, as a share of the steps."""
+    """Who acted besides the policy, as a share of the steps; empty where nobody did."""
+    if np.isin(story.rows["actor"], (Actor.POLICY, Actor.EXPERT)).all():
+        return ""
     figure, (axes,) = axes_of(height=2.0)
     bins = np.unique(np.linspace(0, len(story.rows), BINS + 1).astype(int))
     for actor, label, colour in (
@@ -90,7 +91,7 @@ def interventions(story: Story) -> str:
 def _stages(axes, story: Story) -> None:
     if story.changed_at < len(story.rows):
         axes.axvspan(0, story.changed_at, color=GREY, alpha=0.13, lw=0)
-        axes.text(story.changed_at / 2, 1.03, "base acts", ha="center", va="bottom", color=GREY,
+        axes.text(story.changed_at / 2, 1.05, "base acts", ha="center", va="top", color=GREY,
                   fontsize=8)  # fmt: skip
     for row, _, _ in story.sent_back:
         axes.axvline(row, color="#b3261e", lw=1)

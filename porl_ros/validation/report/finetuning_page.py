@@ -83,6 +83,7 @@ class FineTuningReport:
             exploration_caption="Standard deviation of the noise on actions, by bundle, and the "
             "weight of the distance to the base.",
             safety=tables.safety(story),
+            interventions=figures.interventions(story),
             people=tables.people(story),
             tuning=tables.tuning(run),
             clips=films,
@@ -120,8 +121,8 @@ class FineTuningReport:
             "contract": run.contract_hash,
             "robot config": folder.robot,
             "base policy": f"{folder.base}, version {run.base_version}, {run.base_sha256}",
-            "newest bundle": f"{folder.newest}, version {final.version}, {final.weights_sha256}"
-            if final else "none",
+            "newest bundle": f"{folder.newest.resolve()}, version {final.version}, "
+            f"{final.weights_sha256}" if final else "none",
             "judged by the gate": f"{record_path(folder.newest)}" if judged else "no",
             "bundles": str(len(folder.manifests)),
             "replay store": f"{folder.store}: {', '.join(self._story.runs)}",

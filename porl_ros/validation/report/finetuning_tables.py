@@ -8,7 +8,6 @@ from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.run_file import RunFile
 from porl_ros.replay import Actor
 from porl_ros.validation.evaluation import wilson
-from porl_ros.validation.report import finetuning_figures as figures
 from porl_ros.validation.report.page import Table
 from porl_ros.validation.report.run_folder import RunFolder, tunings
 from porl_ros.validation.report.run_story import WINDOW, Episode, Story
@@ -74,7 +73,6 @@ def safety(story: Story) -> dict:
     )
     return {
         "said": said if len(rows) else f"It changed none of {len(story.rows)} steps.",
-        "picture": figures.interventions(story),
         "table": Table(("in those steps", "mean", "highest"), table),
     }
 
