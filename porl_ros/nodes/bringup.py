@@ -12,12 +12,31 @@ from porl_ros.configfile import StrictModel, parse
 
 
 class NodeSpec(NamedTuple):
-    """One process: the executable's name is also its module under `porl_ros.nodes`."""
+    """One process: the executable's name is also its module under `porl_ros.nodes`.
+
+    `namespace` is below that of the whole, which `remaps` may name as `{root}`.
+    """
 
     executable: str
     name: str
     parameters: dict[str, Any]
     required: bool = True  # without it the others cannot go on either
+    namespace: str = ""
+    remaps: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Tells it from all others of the whole; fit for the name of a file."""
+        return f"{self.namespace}_{self.name}" if self.namespace else self.name
+
+    def namespace_in(self, whole: str) -> str:
+        """Where it stands if the whole stands in this namespace; empty: nowhere in particular."""
+        return "/".join(filter(None, (whole.strip("/"), self.namespace)))
+
+    def remaps_in(self, whole: str) -> list[tuple[str, str]]:
+        """Its remappings if the whole stands in this namespace."""
+        root = f"/{whole.strip('/')}" if whole.strip("/") else ""
+        return [(name, target.format(root=root)) for name, target in self.remaps]
 
     @property
     def enclave(self) -> str:

@@ -34,7 +34,8 @@ def _node(spec: NodeSpec, common: LaunchArguments) -> Node:
         package="porl_ros",
         executable=spec.executable,
         name=spec.name,
-        namespace=common.namespace,
+        namespace=spec.namespace_in(common.namespace),
+        remappings=spec.remaps_in(common.namespace),
         parameters=[spec.parameters, *([common.params_file] if common.params_file else [])],
         arguments=["--ros-args", "--log-level", common.log_level, "--enclave", spec.enclave],
         output="screen",
@@ -42,5 +43,5 @@ def _node(spec: NodeSpec, common: LaunchArguments) -> Node:
         respawn_delay=1.0,
         on_exit=None
         if common.respawn or not spec.required
-        else Shutdown(reason=f"{spec.name} ended"),
+        else Shutdown(reason=f"{spec.key} ended"),
     )

@@ -47,14 +47,16 @@ class NodeProcesses:
     def start(self, spec: NodeSpec) -> subprocess.Popen:
         """Start (or start again) one node."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        parameters = self._folder / f"{spec.name}.yaml"
+        parameters = self._folder / f"{spec.key}.yaml"
         content = {"/**": {"ros__parameters": spec.parameters}}
         parameters.write_text(yaml.safe_dump(content, sort_keys=False))
         command = [sys.executable, "-m", f"porl_ros.nodes.{spec.executable}", "--ros-args"]
         command += ["--params-file", str(parameters), "--log-level", self._log_level]
-        if self._namespace:
-            command += ["-r", f"__ns:=/{self._namespace.strip('/')}"]
-        with open(self._folder / f"{spec.name}.log", "ab") as log:
+        if namespace := spec.namespace_in(self._namespace):
+            command += ["-r", f"__ns:=/{namespace}"]
+        for name, target in spec.remaps_in(self._namespace):
+            command += ["-r", f"{name}:={target}"]
+        with open(self._folder / f"{spec.key}.log", "ab") as log:
             child = subprocess.Popen(
                 command,
                 stdout=log,
@@ -63,7 +65,7 @@ class NodeProcesses:
                 start_new_session=True,
                 preexec_fn=die_with_parent,
             )
-        self._children[spec.name] = child
+        self._children[spec.key] = child
         return child
 
     def check(self) -> None:
