@@ -1,7 +1,8 @@
 """`porl`: one command for everything that is done from a terminal.
 
 Exit codes: 0 done, 1 an error that is told in a sentence, 2 wrong usage, 3 a policy that is not
-admitted or falls short (`porl validate`, `porl rollout`), 130 interrupted.
+admitted or falls short (`porl validate`, `porl rollout`), 4 a rehearsal that did not go as it must,
+130 interrupted.
 """
 
 import atexit
@@ -263,6 +264,26 @@ def rollback(place: PlaceOption = Path("deployed"), robot: RobotOption = "ur5e_i
 
 
 @app.command()
+def rehearse(
+    robot: RobotOption = "ur5e_insert",
+    output: Annotated[
+        Path | None, typer.Option(help="Run folder; default runs/rehearsal-<stamp>.")
+    ] = None,
+    short: Annotated[bool, typer.Option("--short", help="In small: shows that it works.")] = False,
+    seed: SeedOption = 0,
+) -> None:
+    """Rehearse a deployment on the twin: gate, canary, sabotage, withdrawal, rollback.
+
+    A base is cloned, fine-tuned in simulation, judged, deployed to the twin that stands in for the
+    robot, fine-tuned there, sabotaged, and rolled back. Exits with 4 unless all went as it must,
+    and success stayed within a bound of the base's. Example: `porl rehearse --robot ur5e_insert`
+    """
+    from porl_ros.cli.rehearse import Rehearsal
+
+    raise typer.Exit(Rehearsal(robot, output, short, seed).run())
+
+
+@app.command()
 def finetune(
     env: Annotated[
         str, typer.Option(help="Gymnasium environment id with Box spaces, or a robot config.")
@@ -284,6 +305,45 @@ def finetune(
     from porl_ros.cli.finetune import finetune_env
 
     finetune_env(env, output, base, learner_config, presample, device, seed)
+
+
+@app.command()
+def top(
+    namespace: Annotated[str, typer.Option(help="Only what is in this namespace.")] = "",
+    once: Annotated[bool, typer.Option("--once", help="Show once, and end.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="For scripts: once, all that nodes say of themselves.")
+    ] = False,
+    patience: Annotated[
+        float, typer.Option(min=0.5, max=600.0, help="Seconds to wait for the first node.")
+    ] = 10.0,
+) -> None:
+    """Watch all robots and their learners in a terminal; Ctrl-C ends it.
+
+    Listens to `/diagnostics` and the log, in the domain of ROS_DOMAIN_ID. Example: `porl top`
+    """
+    from porl_ros.cli.top import show
+
+    show(namespace, once, as_json, patience)
+
+
+@app.command()
+def params(
+    node: Annotated[str, typer.Argument(help="policy, finetune, gate or simulation.")] = "",
+    reference: Annotated[
+        bool, typer.Option("--reference", help="All of them, topics and services, as Markdown.")
+    ] = False,
+) -> None:
+    """Print the parameters of a node with their defaults, as a commented YAML file to begin with.
+
+    Example: `porl params policy > policy.yaml`, then `params_file:=policy.yaml` of a launch file.
+    """
+    from porl_ros.cli.params import as_markdown, as_yaml
+    from porl_ros.nodes.settings import SETTINGS
+
+    if node not in SETTINGS and not reference:
+        raise typer.BadParameter(f"'{node}': must be {', '.join(SETTINGS)}; or give --reference")
+    print(as_markdown() if reference else as_yaml(node), end="")
 
 
 @app.command()

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Self
 
 import rclpy
+from rclpy.client import Client
 from rclpy.executors import SingleThreadedExecutor
-from std_msgs.msg import Float64, Int64, String
+from std_msgs.msg import Bool, Float64, Int64, String
 from std_srvs.srv import Trigger
 
 from porl_ros.nodes import messages
@@ -26,13 +27,14 @@ class Monitor:
         self.policy_steps = 0
         self.policy_version: int | None = None
         self.success_rate = float("nan")
-        verbs = "pause", "resume"
-        self._verbs = {v: self.node.create_client(Trigger, f"learner/{v}") for v in verbs}
+        self.episodes = 0  # that have ended by themselves while it listened
+        self._services: dict[str, Client] = {}
         listen = self.node.create_subscription
         listen(String, "learner/status", self._on_status, messages.LATCHED)
         listen(Int64, "policy/steps", self._on_steps, messages.LATCHED)
         listen(Int64, "policy/version", self._on_version, messages.LATCHED)
         listen(Float64, "policy/success_rate", self._on_success, messages.EVENTS)
+        listen(Bool, "policy/episode_success", self._on_episode, messages.EVENTS)
 
     def spin(self, seconds: float) -> None:
         """Take in what arrives within `seconds`."""
@@ -46,11 +48,18 @@ class Monitor:
 
     def pause_learner(self, paused: bool, timeout: float = 10.0) -> bool:
         """Have learning stopped or resumed; False when nobody answered in `timeout` seconds."""
-        client = self._verbs["pause" if paused else "resume"]
-        if not client.wait_for_service(timeout):
-            return False
+        verb = "pause" if paused else "resume"
+        return self.trigger(f"learner/{verb}", timeout) is not None
+
+    def trigger(self, service: str, timeout: float = 10.0) -> Trigger.Response | None:
+        """Call a service; None when nobody answered, having `timeout` seconds to appear and as many
+        to answer."""
+        client = self._services.get(service) or self.node.create_client(Trigger, service)
+        self._services[service] = client
+        if not self.wait_for(client.service_is_ready, timeout):
+            return None
         future = client.call_async(Trigger.Request())
-        return self.wait_for(future.done, timeout)
+        return future.result() if self.wait_for(future.done, timeout) else None
 
     def wait_for(self, condition: Callable[[], bool], timeout: float, check=lambda: None) -> bool:
         """Spin until the condition holds; False after `timeout` seconds. `check` may raise."""
@@ -85,3 +94,6 @@ class Monitor:
 
     def _on_success(self, message: Float64) -> None:
         self.success_rate = message.data
+
+    def _on_episode(self, message: Bool) -> None:
+        self.episodes += 1
