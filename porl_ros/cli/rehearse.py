@@ -8,14 +8,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from std_msgs.msg import String
-
 from porl_ros.cli.base_policy import clone_policy, record
 from porl_ros.cli.rehearsal_check import Check, check, story
 from porl_ros.cli.rehearsal_plan import FULL, HOME, SHORT, TWIN, write_learner, write_robot
 from porl_ros.cli.terminal import lines, tables
 from porl_ros.errors import PorlError
-from porl_ros.nodes import messages
 from porl_ros.nodes.bringup import NodeSpec, RobotBringup, SimulationBringup
 from porl_ros.nodes.graph import private_domain
 from porl_ros.nodes.monitor import Monitor
@@ -180,20 +177,14 @@ class Rehearsal:
     def _sabotage(self, nodes: NodeProcesses, monitor: Monitor) -> None:
         """As if a learner had lost all that it had learned: the base by a new version. It is no
         worse than the base, so a gate that asks for no more must admit it; what acts by now is."""
-        heard: list[dict] = []
-        monitor.node.create_subscription(
-            String, "policy/returned", lambda m: heard.append(json.loads(m.data)), messages.LATCHED
-        )
-        monitor.spin(1.0)  # what was said before
+        returns = monitor.returned.get("returns", 0)
         version = load_bundle(self._tuned).manifest.version + NEWER
         path = self._run / f"{version:06d}"
-        returns = heard[-1]["returns"] if heard else 0
         self._republish(self._base, path, version, returns=returns)
-        topic = monitor.node.create_publisher(String, "learner/bundle", messages.LATCHED_EVENTS)
-        topic.publish(String(data=json.dumps({"path": str(path)})))
+        monitor.offer(path)
         if self._verdict(nodes, monitor, path) != "withdrawn":
-            raise Unexpected("a policy as good as the base only was not withdrawn")
-        self._wait(nodes, monitor, lambda: len(heard) and heard[-1]["returns"] > returns, "return")
+            raise Unexpected("a policy that is only as good as the base was not withdrawn")
+        self._wait(nodes, monitor, lambda: monitor.returned.get("returns", 0) > returns, "a return")
 
     def _roll_back(self) -> None:
         self._act("6. Rolled back")

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Self
 
 import rclpy
@@ -28,6 +29,7 @@ class Monitor:
         self.policy_version: int | None = None
         self.success_rate = float("nan")
         self.episodes = 0  # that have ended by themselves while it listened
+        self.returned: dict = {}  # when an earlier policy was let act again last
         self._services: dict[str, Client] = {}
         listen = self.node.create_subscription
         listen(String, "learner/status", self._on_status, messages.LATCHED)
@@ -35,6 +37,7 @@ class Monitor:
         listen(Int64, "policy/version", self._on_version, messages.LATCHED)
         listen(Float64, "policy/success_rate", self._on_success, messages.EVENTS)
         listen(Bool, "policy/episode_success", self._on_episode, messages.EVENTS)
+        listen(String, "policy/returned", self._on_returned, messages.LATCHED)
 
     def spin(self, seconds: float) -> None:
         """Take in what arrives within `seconds`."""
@@ -60,6 +63,11 @@ class Monitor:
             return None
         future = client.call_async(Trigger.Request())
         return future.result() if self.wait_for(future.done, timeout) else None
+
+    def offer(self, bundle: Path) -> None:
+        """Announce a bundle as a learner does."""
+        topic = self.node.create_publisher(String, "learner/bundle", messages.LATCHED_EVENTS)
+        topic.publish(String(data=json.dumps({"path": str(bundle)})))
 
     def wait_for(self, condition: Callable[[], bool], timeout: float, check=lambda: None) -> bool:
         """Spin until the condition holds; False after `timeout` seconds. `check` may raise."""
@@ -97,3 +105,6 @@ class Monitor:
 
     def _on_episode(self, message: Bool) -> None:
         self.episodes += 1
+
+    def _on_returned(self, message: String) -> None:
+        self.returned = json.loads(message.data)
