@@ -184,8 +184,11 @@ def test_what_is_not_there_or_of_another_robot_is_named(run, tmp_path, bundle, c
 
 @pytest.mark.slow
 def test_an_audit_log_that_cannot_be_read_is_said(run, tmp_path, monkeypatch):
+    log = audit.audit_path()
+    log.write_text(log.read_text().replace('"new": 8,', '"new": 9,'))
+    assert f"{log}: line 2 or the one before it was changed" in shown(run).text
     monkeypatch.setenv("PORL_AUDIT_LOG", str(tmp_path / "nowhere"))
-    assert "nowhere: cannot be read" in shown(run).text
+    assert "This site has no audit log." in shown(run).text
 
 
 def test_what_was_resumed_stays_the_same_run(tmp_path, bundle, config):

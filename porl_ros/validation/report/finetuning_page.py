@@ -106,10 +106,10 @@ class FineTuningReport:
             ("base", *tables.share_of(base, n)),
             ("in the end", *tables.share_of(final, m)),
             ("robot time", f"{seconds / 60:.1f} min", f"{len(story.rows)} steps"),
-            ("episodes", str(len(story.episodes)), f"{len(self._story.runs)} run(s) of the robot"),
+            ("episodes", str(len(story.episodes)), f"in {len(self._story.runs)} run(s)"),
             ("critic updates", str(newest[0].gradient_steps) if newest else "none", "in all"),
             ("sent back", str(len(story.sent_back)), "to an earlier policy"),
-            ("commands changed", f"{share:.1%}", "of the steps, by the safety filter"),
+            ("changed", f"{share:.1%}", "by the safety filter"),
         ]
 
     def _identity(self) -> Table:
@@ -152,7 +152,7 @@ def _verdict(ends, folder: RunFolder, story: Story) -> tuple[str, str, str]:
     how = (
         "on the same seeds, without exploration" if folder.evaluated else "on the robot, exploring"
     )
-    before, after = (" ".join(tables.share_of(*end)) for end in ends)
+    before, after = ("{} ({})".format(*tables.share_of(*end)) for end in ends)
     why = f"success {before} with the base, {after} in the end ({n} and {m} episodes {how}). "
     why += _lowest(folder, story) + tables.sent_back(story)
     if fisher_exact([[base, n - base], [final, m - final]]).pvalue >= SURE:

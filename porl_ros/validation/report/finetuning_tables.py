@@ -24,7 +24,7 @@ def share_of(wins: int, n: int) -> tuple[str, str]:
     if not n:
         return "?", "no episodes"
     low, high = wilson(wins, n)
-    return f"{wins / n:.2f}", f"({low:.2f} to {high:.2f})"
+    return f"{wins / n:.2f}", f"{low:.2f} to {high:.2f}"
 
 
 def evaluated(folder: RunFolder) -> Table | None:

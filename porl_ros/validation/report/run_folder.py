@@ -107,7 +107,10 @@ def find_run(path: Path, robot: str | None = None, store: Path | None = None) ->
 
 
 def tunings(run: RunFile) -> tuple[list[dict], str]:
-    """What was changed while it learned, as the audit log of this site has it; and why not."""
+    """What was changed while it learned, as the audit log of this site has it; or why that cannot
+    be told."""
+    if not audit.audit_path().exists():
+        return [], "This site has no audit log."
     try:
         lines = audit.read()
     except audit.AuditError as error:
