@@ -180,7 +180,7 @@ class Rehearsal:
         returns = monitor.returned.get("returns", 0)
         version = load_bundle(self._tuned).manifest.version + NEWER
         path = self._run / f"{version:06d}"
-        self._republish(self._base, path, version, returns=returns)
+        self._republish(self._base, path, version, returns=NEWER)  # not passed over as stale
         monitor.offer(path)
         if self._verdict(nodes, monitor, path) != "withdrawn":
             raise Unexpected("a policy that is only as good as the base was not withdrawn")
