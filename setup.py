@@ -54,6 +54,8 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
         (f"share/{NAME}/launch", [*glob("launch/*.launch.py"), "launch/sros2_policy.xml"]),
+        (f"share/{NAME}/launch/layouts", glob("launch/layouts/*")),
+        (f"share/{NAME}/launch/params", glob("launch/params/*.yaml")),
         (f"share/{NAME}/robot_configs", glob("robot_configs/*.yaml")),
         (f"share/{NAME}/sim", glob("sim/*")),
     ],

@@ -16,18 +16,19 @@ REFRESH = 0.5  # seconds
 ROUND = 1.5  # seconds in which every node says something
 LINES = 8  # of the log
 COLOURS = {"OK": "green", "WARN": "yellow", "ERROR": "bold red", "STALE": "dim"}
-# Column, node, status, value, format
-COLUMNS = (
+# What, of which node, status and value, and how it is written
+LINES_OF_A_ROBOT = (
     ("state", "policy", "control", "state", "{}"),
-    ("version", "policy", "policy", "version", "{:.0f}"),
-    ("steps/s", "policy", "control", "control_rate", "{:.1f}"),
-    ("p99 ms", "policy", "control", "latency_p99_ms", "{:.1f}"),
-    ("success", "policy", "policy", "success_rate", "{:.0%}"),
-    ("steps kept", "policy", "recording", "rows", "{:.0f}"),
-    ("+/s", "policy", "recording", "rows_per_second", "{:.1f}"),
-    ("alarms", "policy", "watchdogs", "alarms", "{:.0f}"),
+    ("policy version", "policy", "policy", "version", "{:.0f}"),
+    ("steps a second", "policy", "control", "control_rate", "{:.1f}"),
+    ("latency p99, ms", "policy", "control", "latency_p99_ms", "{:.1f}"),
+    ("success, recent", "policy", "policy", "success_rate", "{:.0%}"),
+    ("safety interventions", "policy", "control", "interventions", "{:.0f}"),
+    ("watchdog alarms", "policy", "watchdogs", "alarms", "{:.0f}"),
+    ("steps recorded", "policy", "recording", "rows", "{:.0f}"),
+    ("recorded a second", "policy", "recording", "rows_per_second", "{:.1f}"),
     ("stage", "finetune", "learning", "stage", "{}"),
-    ("updates/s", "finetune", "learning", "updates_per_second", "{:.0f}"),
+    ("updates a second", "finetune", "learning", "updates_per_second", "{:.0f}"),
     ("critic error", "finetune", "critics", "critic_error", "{:.3g}"),
     ("Q", "finetune", "critics", "value", "{:.2f}"),
 )
@@ -71,12 +72,13 @@ def screen(found: Mapping[str, Any]) -> Group:
 
 
 def _robots(nodes: Mapping[str, Any]) -> Table:
-    """A line a namespace."""
-    table = Table("robot", *(column for column, *_ in COLUMNS))
-    for namespace in sorted({name.rpartition("/")[0] for name in nodes}):
-        prefix = f"{namespace}/" if namespace else ""
-        cells = [_cell(nodes.get(prefix + node), *rest) for _, node, *rest in COLUMNS]
-        table.add_row(escape(f"/{namespace}"), *cells)
+    """A column a namespace."""
+    namespaces = sorted({name.rpartition("/")[0] for name in nodes})
+    table = Table("", *(escape(f"/{namespace}") for namespace in namespaces))
+    for label, node, *rest in LINES_OF_A_ROBOT:
+        found = [nodes.get(f"{namespace}/{node}".lstrip("/")) for namespace in namespaces]
+        if any(found):
+            table.add_row(label, *(_cell(said, *rest) for said in found))
     return table
 
 

@@ -49,6 +49,7 @@ class Progress(NamedTuple):
     critic_loss: float
     actor_loss: float
     value: float  # mean Q of the last critic batch
+    batch_return: float  # what that estimates, online: mean return of its steps that is known
 
 
 class Trainer:
@@ -72,6 +73,7 @@ class Trainer:
         self._actor_rests_until = 0  # environment steps
         self._recent: deque[bool] = deque(maxlen=config.anchor_window)
         self._base_outcomes: list[bool] = []
+        self._returns = np.zeros(0)  # to the end of the episode, of the last critic batch
         self._critic_loss, self._actor_loss = torch.tensor(math.nan), torch.tensor(math.nan)
 
     def _make_memory(self, actor, seed: int, prior: ReplayMemory | None) -> ReplayMemory:
@@ -219,6 +221,7 @@ class Trainer:
         """What there is to show."""
         done, total = self._stage_progress()
         updates = self.porl.critic_updates - self.warmup.updates
+        known = self._returns[np.isfinite(self._returns)]
         return Progress(
             stage=self.stage,
             done=done,
@@ -234,6 +237,7 @@ class Trainer:
             critic_loss=float(self._critic_loss),
             actor_loss=float(self._actor_loss),
             value=float(self.porl.last_value),
+            batch_return=known.mean().item() if known.size else math.nan,
         )
 
     def _stage_progress(self) -> tuple[int, int]:
@@ -260,6 +264,7 @@ class Trainer:
             recent_share=config.recent_share,
             prior_share=config.prior_share if self.prior.size else 0.0,
         )
+        self._returns = batch.mc_return
         self._critic_loss = self.porl.update_critics(batch)
         resting = self.env_steps < self._actor_rests_until
         if self.porl.critic_updates % self.config.actor_delay == 0 and not resting:

@@ -50,6 +50,7 @@ def _critics(progress: Progress) -> Status:
     values = {
         "critic_error": progress.critic_error, "critic_loss": progress.critic_loss,
         "actor_loss": progress.actor_loss, "value": progress.value,
+        "batch_return": progress.batch_return,
     }  # fmt: skip
     if progress.gradient_steps and not math.isfinite(progress.critic_loss):
         text = "diverged: pause, call back_to_base, and begin with a lower critic_learning_rate"

@@ -24,7 +24,7 @@ class LearnerReport:
         self._status = node.create_publisher(String, "learner/status", messages.LATCHED)
         self._metrics = {
             name: node.create_publisher(Float64, f"learner/metrics/{name}", messages.EVENTS)
-            for name in _metrics(progress)
+            for name in ("stage", *_metrics(progress))
         }
 
     def progress(self, progress: Progress, tuning: FineTuning, waiting: str) -> None:
@@ -32,7 +32,8 @@ class LearnerReport:
         metrics = _metrics(progress)
         status = _status(progress, metrics, tuning) | {"waiting_for": waiting}
         self._status.publish(String(data=json.dumps(status)))
-        for name, value in metrics.items():
+        stage = float(list(Stage).index(progress.stage))  # for plots
+        for name, value in (metrics | {"stage": stage}).items():
             self._metrics[name].publish(Float64(data=value))
         if self._tensorboard:
             self._tensorboard.write(progress.env_steps, metrics)

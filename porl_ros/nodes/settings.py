@@ -38,7 +38,10 @@ class PolicySettings(NodeSettings):
     )
 
     robot_config: str = ROBOT
-    bundle: str = Field("", description="policy bundle that acts after the next configure")
+    bundle: str = Field(
+        "",
+        description="policy bundle, or a link to one; it acts after configure, or the service deploy",
+    )
     store: str = Field("", description="replay store to record in; made if it is not there")
     flush_interval: float = Field(
         0.1, ge=0.001, le=60, description="time after which a step survives a loss of power [s]"

@@ -1,9 +1,11 @@
 """What an operator's tools do by hand: calling services of the nodes, the lifecycle's above all."""
 
+import rclpy.parameter
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
+from rclpy.task import Future
 from running import System
 
 CONFIGURE, CLEANUP = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP
@@ -39,6 +41,12 @@ class Operator:
 
     def state(self, node: str) -> int:
         return self.call(GetState, f"{node}/get_state", GetState.Request()).current_state.id
+
+    def start_setting(self, node: str, name: str, value: object) -> Future:
+        """Ask for a parameter to be set; the answer is awaited elsewhere."""
+        parameters = [rclpy.parameter.Parameter(name, value=value).to_parameter_msg()]
+        request = SetParameters.Request(parameters=parameters)
+        return self.client(SetParameters, f"{node}/set_parameters").call_async(request)
 
     def set_text(self, node: str, name: str, text: str) -> None:
         value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=text)

@@ -1,8 +1,11 @@
 """By hand, through the lifecycle services, as an operator's tools do it: no restart is needed."""
 
+import gc
+import weakref
 from collections.abc import Iterable
 
 import pytest
+import rclpy
 from by_hand import (
     ACTIVATE,
     ACTIVE,
@@ -13,7 +16,15 @@ from by_hand import (
     UNCONFIGURED,
     Operator,
 )
+from rclpy.lifecycle import TransitionCallbackReturn
 from running import System, read_rows, running
+from std_msgs.msg import Float64MultiArray
+
+from porl_ros.nodes import messages
+from porl_ros.nodes.bringup import NodeSpec
+from porl_ros.nodes.monitor import Monitor
+from porl_ros.nodes.policy_node import PolicyNode
+from porl_ros.nodes.processes import NodeProcesses
 
 pytestmark = pytest.mark.slow
 
@@ -84,6 +95,45 @@ def test_a_simulation_that_is_configured_anew_is_found_again(system, operator):
     assert operator.change("simulation", CONFIGURE, ACTIVATE) == [True, True]
     system.wait_for(lambda: system.monitor.policy_steps > stood + 120)
     assert system.nodes.stop() == {"policy": 0, "simulation": 0}
+
+
+def test_a_node_that_fails_can_be_configured_again(tmp_path):
+    """By whoever moves it through its lifecycle; with `autostart` it ends instead."""
+    parameters = {"robot_config": "ur5e_insert", "autostart": False}
+    spec = NodeSpec("simulation_node", "simulation", parameters)
+    with NodeProcesses([spec], tmp_path) as nodes, Monitor() as monitor:
+        system = System(tmp_path, nodes, monitor)
+        operator = Operator(system)
+        command = monitor.node.create_publisher(
+            Float64MultiArray, "forward_position_controller/commands", messages.COMMAND
+        )
+        for _ in range(3):
+            assert operator.change("simulation", CONFIGURE, ACTIVATE) == [True, True]
+            system.wait_for(lambda: command.get_subscription_count() > 0)
+            command.publish(Float64MultiArray(data=[0.0]))  # of another robot
+            system.wait_for(lambda: operator.state("simulation") == UNCONFIGURED)
+        assert nodes.log_path("simulation").read_text().count("[FATAL]") == 3
+        assert nodes.stop() == {"simulation": 0}
+
+
+def test_cleanup_lets_go_of_the_policy(tmp_path, base):
+    """What nobody holds any more is freed, on a GPU, too."""
+    given = {"bundle": base, "store": tmp_path / "store", "learner": "true", "mode": "paced"}
+    pairs = [part for name, value in given.items() for part in ("-p", f"{name}:={value}")]
+    rclpy.init(args=["--ros-args", *pairs])
+    node = PolicyNode()
+    try:
+        for _ in range(2):
+            assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+            held = weakref.ref(node._parts.interaction._runtime)
+            assert held() is not None
+            assert node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
+            gc.collect()
+            assert held() is None
+    finally:
+        node.shut_down()
+        node.destroy_node()
+        rclpy.shutdown()
 
 
 def commanders(system: System) -> int:

@@ -1,22 +1,16 @@
-"""Operators tune the learner by ROS parameters while it learns."""
+"""Operators tune nodes by ROS parameters while they work."""
 
-import json
 import math
-import random
 import re
 from collections.abc import Iterable
 
 import pytest
-from by_hand import Operator
-from rcl_interfaces.msg import ParameterDescriptor
-from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
-from rclpy.parameter import Parameter, parameter_value_to_python
-from running import LEARNER, System, running
-from std_msgs.msg import String
+from knobs import Knobs
+from running import LEARNER, running
 
 from porl_ros.learning.config import LIVE, PorlConfig
-from porl_ros.nodes import messages
 from porl_ros.nodes.processes import NodeProcesses, ProcessDied
+from porl_ros.nodes.settings import SETTINGS, nested, settings_of
 from porl_ros.validation import audit
 
 pytestmark = pytest.mark.slow
@@ -25,51 +19,14 @@ LONG = {"presample_steps": 100, "total_steps": 1_000_000, "publish_every": 25}
 LONG |= {"utd": 1, "batch_size": 16, "critic_hidden": [16]}
 SETS = 500
 NAMES = sorted(PorlConfig.model_fields)
-WEIRD = [
-    0, 1, 2, 3, 64, 65, -1, 2**40, 0.0, 0.5, 1.0, 1e-9, -0.1, 3.5, 1e300, math.nan, math.inf, True,
-    "fast", "", [1, 2], [0.5], [True],
-]  # fmt: skip
-
-
-class Desk:
-    """Where an operator sits."""
-
-    def __init__(self, system: System):
-        self.system, self._operator, self.effective = system, Operator(system), {}
-        node = system.monitor.node
-        node.create_subscription(String, "learner/config", self._hear, messages.LATCHED)
-        system.wait_for(lambda: self.effective)
-
-    def _hear(self, message: String) -> None:
-        self.effective = json.loads(message.data)
-
-    def call(self, kind, request):
-        name = re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
-        return self._operator.call(kind, f"finetune/{name}", request)
-
-    def set(self, name: str, value) -> tuple[bool, str]:
-        """Whether it was taken, and the reason if not."""
-        parameters = [Parameter(f"learner.{name}", value=value).to_parameter_msg()]
-        (result,) = self.call(SetParameters, SetParameters.Request(parameters=parameters)).results
-        return result.successful, result.reason
-
-    def get(self, names: list[str]) -> dict:
-        full = [f"learner.{name}" for name in names]
-        values = self.call(GetParameters, GetParameters.Request(names=full)).values
-        found = dict(zip(names, map(parameter_value_to_python, values), strict=True))
-        return {name: list(v) if name == "critic_hidden" else v for name, v in found.items()}
-
-    def describe(self, names: list[str]) -> list[ParameterDescriptor]:
-        request = DescribeParameters.Request(names=[f"learner.{name}" for name in names])
-        return self.call(DescribeParameters, request).descriptors
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory, base) -> Iterable[Desk]:
+def desk(tmp_path_factory, base) -> Iterable[Knobs]:
     folder = tmp_path_factory.mktemp("tuning")
     with running(folder, base, LONG, finetune={"checkpoint_interval": 0.5}) as system:
         system.wait_for(lambda: (system.monitor.policy_version or 0) >= 2)
-        yield Desk(system)
+        yield Knobs(system, "finetune", "learner/config", "learner.")
         assert set(system.nodes.stop().values()) == {0}
     for log in (folder / "nodes").glob("*.log"):
         assert "Traceback" not in log.read_text()
@@ -130,15 +87,8 @@ def test_what_makes_no_sense_is_refused_with_a_reason(desk, name, value, reason)
 
 
 def test_hundreds_of_settings_good_and_bad(desk):
-    rng, monitor = random.Random(0), desk.system.monitor
-    refused = 0
-    for _ in range(SETS):
-        name, value = rng.choice(NAMES), rng.choice(WEIRD)
-        if name in ("total_steps", "batch_size", "utd") and isinstance(value, int):
-            value = min(value, 3)  # or it would take ever
-        taken, reason = desk.set(name, value)
-        refused += not taken
-        assert taken or reason
+    monitor = desk.system.monitor
+    refused = desk.turn_at_random(NAMES, SETS, _not_for_ever)
     assert SETS / 2 < refused < SETS
     wanted = desk.get(NAMES)
     PorlConfig(**wanted)
@@ -148,6 +98,58 @@ def test_hundreds_of_settings_good_and_bad(desk):
     desk.system.wait_for(lambda: monitor.policy_steps > steps + 200)
     wanted["total_steps"] = 1_000_000
     desk.system.wait_for(lambda: desk.effective == wanted)
+
+
+def _not_for_ever(name: str, value):
+    slow = name in ("total_steps", "batch_size", "utd") and isinstance(value, int)
+    return min(value, 3) if slow else value
+
+
+@pytest.mark.parametrize("node", ["policy", "simulation"])
+def test_hundreds_of_settings_of_the_nodes_that_control(desk, node):
+    kind, monitor = SETTINGS[node], desk.system.monitor
+    settings = {setting.name: setting for setting in settings_of(kind())}
+    knobs = Knobs(desk.system, node, f"{node}/config")
+    for name, described in zip(settings, knobs.describe(list(settings)), strict=True):
+        setting = settings[name]
+        assert described.description == f"{setting.schema['description']} ({setting.when})"
+        assert described.read_only is setting.read_only
+        ranges = [*described.integer_range, *described.floating_point_range]
+        assert [(r.from_value, r.to_value) for r in ranges] == ([setting.range] * len(ranges))
+        assert bool(ranges) is (setting.range is not None)
+    refused = knobs.turn_at_random(list(settings), SETS)
+    assert SETS / 2 < refused < SETS
+    desk.system.nodes.check()
+    steps = monitor.policy_steps
+    desk.system.wait_for(lambda: monitor.policy_steps > steps + 100)
+    wanted = kind.model_validate(nested(knobs.get(list(settings))))
+    if node == "simulation":  # the policy node says which seed
+        wanted = wanted.model_copy(update={"seed": 0})
+        knobs.effective = knobs.effective | {"seed": 0}
+    assert kind.model_validate(knobs.effective) == wanted
+    changes = [e for e in audit.read() if e["event"] == "parameter" and e["node"] == f"/{node}"]
+    assert {entry["name"] for entry in changes} <= kind.live - kind.routine
+    assert (node == "policy") is all("env_step" in entry for entry in changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("mode", "paced", "mode = paced: cannot change while the node is configured"),
+        ("velocity_scale", 1.1, "out of range"),
+        ("watchdog.stale", "continue", "watchdog.stale = 'continue': Input should be 'hold', 'ra"),
+        ("takeover_timeout", 0.0, "whether anybody may take over is settled at configure"),
+        ("gate", "config", "gate = 'config': 'every' is in force and can only be tightened"),
+        ("autostart", False, "read-only"),
+    ],
+)
+def test_a_policy_node_refuses_with_a_reason(desk, name, value, reason):
+    knobs = Knobs(desk.system, "policy", "policy/config")
+    assert knobs.set("gate", "every") == (True, "")
+    assert knobs.set("takeover_timeout", 0.5) == (True, "")
+    taken, said = knobs.set(name, value)
+    assert not taken
+    assert reason in said
 
 
 def test_what_was_tuned_stays_so_after_a_crash(desk):

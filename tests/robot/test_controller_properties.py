@@ -4,6 +4,7 @@
 """
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from robot_actions import KINDS, robot_of
@@ -23,6 +24,7 @@ actions = st.lists(numbers, min_size=6, max_size=6) | st.sampled_from([*JUNK, HO
 said = st.floats(width=64) | st.floats(-0.2, 0.2) | st.just(np.nan)  # of a joint; NaN: nothing
 twists = st.none() | st.lists(numbers, min_size=6, max_size=6).map(np.array)
 wishes = st.tuples(st.lists(said, min_size=6, max_size=6).map(np.array), st.booleans(), twists)
+shares = st.none() | st.tuples(st.floats(0.01, 1.0), st.floats(0.1, 1.0))  # of the limits, from now
 readings = st.sampled_from(["follows", "lags", "blocked", "pushed", "lost", "unreadable"])
 
 
@@ -40,16 +42,19 @@ def read(how: str, measured: np.ndarray, sent: np.ndarray, n: int) -> np.ndarray
     which=st.sampled_from(CONTROLLERS),
     start=st.sampled_from(PLACES),
     steps=st.lists(
-        st.tuples(actions | wishes, readings, st.integers(1, 5)), min_size=1, max_size=6
+        st.tuples(actions | wishes, readings, st.integers(1, 5), shares), min_size=1, max_size=6
     ),
 )
 @settings(max_examples=CASES, deadline=None)
 def test_commands_keep_every_limit(which, start, steps):
     controller, bounds = which
+    controller.scale(1.0, 1.0)
     controller.begin(samples(start))
     motion = Motion.standing(start)
     measured = start
-    for action, how, times in steps:
+    for action, how, times, share in steps:
+        if share:
+            controller.scale(*share)
         for n in range(times):
             act = controller.hold() if action is HOLD else acted(controller, action)
             after = motion.moved(act.command - motion.position)
@@ -83,3 +88,25 @@ def check_record(act, controller: Controller) -> None:
     assert (np.abs(act.executed) <= 1.0).all()
     assert 0.0 <= act.unexplained < np.inf
     assert act.asked.shape == act.command.shape
+
+
+@pytest.mark.parametrize("velocity", [1.0, 0.2])
+@pytest.mark.parametrize("acceleration", [1.0, 0.3])
+def test_less_than_the_limits_may_be_asked_for(velocity, acceleration):
+    robot = robot_of("joint_position_delta", 100.0)
+    controller, start = Controller(robot), np.array(robot.kinematics.home)
+    controller.scale(velocity, acceleration)
+    controller.begin(samples(start))
+    limit, sent = robot.safety.joints[robot.command_joints[0]], [start[0]]
+    far = np.full(6, np.nan)
+    far[0] = start[0] + 1.0
+    for _ in range(40):
+        sent.append(controller.steer(far).command[0])
+        controller.observe(samples(controller.sent))
+    steps = np.diff(sent)
+    assert steps.max() <= velocity * limit.velocity / 100.0 + 1e-12
+    assert np.diff(steps, prepend=0.0).max() <= acceleration * limit.acceleration / 1e4 + 1e-12
+    assert steps.max() > 0.9 * min(velocity * limit.velocity, 40 * limit.acceleration / 100) / 100.0
+    controller.scale(1.0, 0.1)  # while it moves: it must be able to stop as it was promised
+    braked = max(0.0, steps[-1] - acceleration * limit.acceleration / 1e4)
+    assert controller.hold().command[0] - sent[-1] == pytest.approx(braked, abs=1e-12)
