@@ -14,10 +14,10 @@ COMMON = ("~/", "/rosout", "/parameter_events", "/clock")  # of every node
 INTRO = """\
 # Parameters, topics and services
 
-Made by `porl params --reference`; a test compares. `live` parameters change while a node works, from the next
-control or environment step on; the others are fixed while it is configured, and read-only ones are given at the
-start. Each node says on `NAME/config` (the learner on `learner/config`) what is in force. `porl params policy` prints
-a file for `--params-file`.
+Made by `porl params --reference`; a test compares. `live` parameters change while a node works,
+from the next control or environment step on; the others are fixed while it is configured, and
+read-only ones are given at the start. Each node says on `NAME/config` (the learner on
+`learner/config`) what is in force. `porl params policy` prints a file for `--params-file`.
 """
 
 
