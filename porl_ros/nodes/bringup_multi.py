@@ -62,6 +62,7 @@ class MultiBringup(Arguments):
             robot = RobotBringup(**fields | {"learner": True, "seed": self.seed + index})
             for spec in robot.nodes():
                 if spec.name in OF_A_ROBOT:
-                    specs.append(spec._replace(namespace=name, remaps=REMAPS))
+                    # One that ends leaves the others at work.
+                    specs.append(spec._replace(required=False, namespace=name, remaps=REMAPS))
         once = RobotBringup(**fields | {"learner": True, "twin": ""}).nodes()  # in no robot's time
         return specs + [spec for spec in once if spec.name not in OF_A_ROBOT]

@@ -16,6 +16,7 @@ from porl_ros.nodes.bringup import (  # noqa: E402
     ValidationBringup,
     launch_arguments,
 )
+from porl_ros.nodes.bringup_multi import MultiBringup  # noqa: E402
 
 FOLDER = Path(__file__).parents[2] / "launch"
 
@@ -36,7 +37,8 @@ def executables(entities: list, **values: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "bringup"), [("robot", RobotBringup), ("validate", ValidationBringup)]
+    ("name", "bringup"),
+    [("robot", RobotBringup), ("validate", ValidationBringup), ("bringup_multi", MultiBringup)],
 )
 def test_every_argument_is_declared(name, bringup):
     declared = {e.name: e for e in entities_of(name) if isinstance(e, DeclareLaunchArgument)}
@@ -53,3 +55,9 @@ def test_what_comes_up():
     everything = executables(robot, learner="true", gate="every")
     assert everything == ["policy_node", "finetune_node", "gate_node"]
     assert executables(entities_of("validate")) == ["gate_node"]
+
+
+def test_robots_in_their_namespaces():
+    nodes = executables(entities_of("bringup_multi"), robots="a,b", twin="twin")
+    robot = ["simulation_node", "policy_node"]
+    assert nodes == [*robot, *robot, "finetune_node"]

@@ -29,6 +29,7 @@ def test_each_robot_has_its_namespace_and_the_learner_has_none():
     assert [s.key for s in specs[:2]] == ["a_simulation", "a_policy"]
     assert [s.parameters["seed"] for s in specs] == [5, 5, 6, 6, 7, 7, 5]
     assert not specs[-1].parameters["use_sim_time"]
+    assert not any(s.required for s in specs)  # one robot that ends leaves the others at work
     alone = RobotBringup(twin="twin", learner=True, seed=5).nodes()
     assert [s.parameters for s in specs[:2]] == [s.parameters for s in alone[:2]]
 
