@@ -132,6 +132,9 @@ class RobotBringup(Arguments):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="where policy and learner compute"
     )
+    realtime_priority: int = Field(
+        40, ge=0, le=99, description="of control, before all normal processes; 0: as they run"
+    )
     seed: int = Field(0, ge=0, description="seed of exploration and learning")
     explore: bool = Field(True, description="let the policy explore, as it was judged")
 
@@ -141,6 +144,7 @@ class RobotBringup(Arguments):
         common["use_sim_time"] = bool(self.twin)
         policy = {"bundle": self.bundle, "store": self.store, "device": self.device}
         policy |= {"explore": self.explore, "learner": self.learner, "gate": self.gate}
+        policy["realtime_priority"] = self.realtime_priority
         finetune = {"bundle": self.bundle, "store": self.store, "output": self.output}
         finetune |= {"learner_config": self.learner_config, "device": self.device}
         specs = [NodeSpec("policy_node", "policy", common | policy)]
