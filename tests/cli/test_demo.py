@@ -11,6 +11,7 @@ import pytest
 import yaml
 from command import start
 from leftovers import processes_of
+from pages import Page
 
 from porl_ros.learning.config import PorlConfig
 from porl_ros.policy.bundle import load_bundle
@@ -75,6 +76,12 @@ def test_a_demo_leaves_everything_that_it_promises(tmp_path, config):
     rows = sum(len(chunk.rows) for chunk in read_store(run / "store", config.contract_hash))
     assert rows == summary["env_steps"]
     assert (run / "curve.png").read_bytes().startswith(b"\x89PNG")
+    report = Page((run / "report.html").read_text())
+    assert report.open == report.elsewhere == []
+    assert f"{rows} steps" in report.text
+    assert f"{summary['base_success']:.2f}" in report.text
+    assert report.inside == ["image/svg+xml"] * 3  # success, critics, exploration
+    assert "run/report.html" in said.replace("\n", "")
     assert list((run / "learner" / "tensorboard").iterdir())
     assert "Result" in said
     assert processes_of(tmp_path) == []
