@@ -13,17 +13,19 @@ FEWEST = 10  # bundles; of fewer, some draws are of one bundle only
 
 class Agreement(NamedTuple):
     """Of one gate, over all bundles. `correlation`: Spearman's, with a 95 % bootstrap interval over
-    the bundles; `bias`, `error`: mean and root mean square of gate less twin success. `admitted`:
-    how many, and of these, how many and how low on the twin under what the rule asks for."""
+    the bundles; `bias`, `error`: mean and root mean square of gate less twin success. Of those
+    `admitted`, how many were `short` on the twin of what the rule asks for, the `lowest` success
+    and the `hardest` contact there [N]; `missed`: those refused that were good enough there."""
 
     gate: str
     correlation: tuple[float, float, float]
     bias: float
     error: float
     admitted: int
-    admitted_short: int
-    refused_good: int
-    lowest_admitted: float | None
+    short: int
+    lowest: float
+    hardest: float
+    missed: int
 
 
 def rate(said: dict) -> float:
@@ -41,6 +43,7 @@ def agreement(bundles: Sequence[dict], gate: str, asked: float) -> Agreement:
     """Of the rows of `Experiment.judge`; `asked` is the success that the rule asks for."""
     predicted = np.array([rate(row["gates"][gate]) for row in bundles])
     found = np.array([rate(row["twin"]) for row in bundles])
+    force = np.array([row["twin"]["contact_force"] for row in bundles])
     let_in = np.array([row["gates"][gate]["alone"]["decision"] == "admitted" for row in bundles])
     off = predicted - found
     return Agreement(
@@ -49,9 +52,10 @@ def agreement(bundles: Sequence[dict], gate: str, asked: float) -> Agreement:
         bias=float(off.mean()),
         error=float(np.sqrt(np.mean(off**2))),
         admitted=int(let_in.sum()),
-        admitted_short=int((let_in & (found < asked)).sum()),
-        refused_good=int((~let_in & (found >= asked)).sum()),
-        lowest_admitted=float(found[let_in].min()) if let_in.any() else None,
+        short=int((let_in & (found < asked)).sum()),
+        lowest=float(found.min(where=let_in, initial=1.0)),
+        hardest=float(force.max(where=let_in, initial=0.0)),
+        missed=int((~let_in & (found >= asked)).sum()),
     )
 
 

@@ -21,16 +21,23 @@ def tables(content: dict) -> list[Table]:
 
 
 def _agreement(content: dict) -> Table:
-    columns = ["gate", "rank correlation", "gate less twin", "root mean square", "admitted",
-               f"of these under {content['asked']:g} on the twin",
-               f"refused, {content['asked']:g} and more on the twin"]  # fmt: skip
-    rows = []
-    for one in agreements(content):
-        value, low, high = one.correlation
-        rows.append([one.gate, f"{value:.2f} ({low:.2f} to {high:.2f})", f"{one.bias:+.2f}",
-                     f"{one.error:.2f}", str(one.admitted), str(one.admitted_short),
-                     str(one.refused_good)])  # fmt: skip
-    return Table(columns, rows)
+    found, asked = agreements(content), f"{content['asked']:g}"
+    rows = [
+        ["rank correlation with the twin", *(_interval(one.correlation) for one in found)],
+        ["gate less twin, mean", *(f"{one.bias:+.2f}" for one in found)],
+        ["gate less twin, root mean square", *(f"{one.error:.2f}" for one in found)],
+        [f"admitted, of {len(content['bundles'])}", *(str(one.admitted) for one in found)],
+        [f"of these under {asked} on the twin", *(str(one.short) for one in found)],
+        ["lowest of these on the twin", *(f"{one.lowest:.2f}" for one in found)],
+        ["hardest contact of these on the twin [N]", *(f"{one.hardest:.0f}" for one in found)],
+        [f"refused, though {asked} or more on the twin", *(str(one.missed) for one in found)],
+    ]
+    return Table(["", *(f"{one.gate} gate" for one in found)], rows)
+
+
+def _interval(estimate: tuple[float, float, float]) -> str:
+    value, low, high = estimate
+    return f"{value:.2f} ({low:.2f} to {high:.2f})"
 
 
 def _bundles(content: dict) -> Table:
@@ -41,9 +48,14 @@ def _bundles(content: dict) -> Table:
     )
     for name in names:
         same = [row for row in found if row["bundle"] == name]
-        gates = [_spread(rate(row["gates"][gate]) for row in same) for gate in GATES]
+        gates = [_over_seeds([row["gates"][gate] for row in same]) for gate in GATES]
         rows.append([name, *gates, _spread(rate(row["twin"]) for row in same)])
     return Table(["bundle", *(f"{gate} gate" for gate in GATES), "twin"], rows)
+
+
+def _over_seeds(said: list[dict]) -> str:
+    admitted = sum(one["alone"]["decision"] == "admitted" for one in said)
+    return f"{_spread(rate(one) for one in said)}, {admitted} of {len(said)} admitted"
 
 
 def _calibrated(content: dict) -> Table:

@@ -32,14 +32,15 @@ def test_a_verdict_names_what_stopped_it():
 def row(predicted: int, found: int, decision: str = "refused") -> dict:
     """A bundle with so many successes of 100."""
     gate = {"successes": predicted, "episodes": 100, "alone": {"decision": decision}}
-    return {"gates": {"nominal": gate}, "twin": {"successes": found, "episodes": 100}}
+    twin = {"successes": found, "episodes": 100, "contact_force": float(100 + found)}
+    return {"gates": {"nominal": gate}, "twin": twin}
 
 
 def test_agreement_counts_what_was_let_in_and_what_it_came_to():
     rows = [row(95, 90, "admitted"), row(96, 50, "admitted"), row(40, 85), row(10, 20)]
     found = agreement(rows, "nominal", 0.8)
-    assert (found.admitted, found.admitted_short, found.refused_good) == (2, 1, 1)
-    assert found.lowest_admitted == 0.5
+    assert (found.admitted, found.short, found.missed) == (2, 1, 1)
+    assert (found.lowest, found.hardest) == (0.5, 190.0)
     assert found.bias == pytest.approx(-0.01)
     assert found.error == pytest.approx(np.sqrt((0.05**2 + 0.46**2 + 0.45**2 + 0.1**2) / 4))
 
