@@ -63,7 +63,7 @@ class PorlNode(LifecycleNode):
         self.exit_code: int | None = None
         self.phase = "unconfigured"  # of the lifecycle
         self._failed = False
-        self._books = ThreadPoolExecutor(1, "audit")  # whoever tunes waits for no disk
+        self._books = ThreadPoolExecutor(1, "books")  # the log, the audit log, what is in force
         self.settings = self.defaults()
         self._given = Parameters(self, self.settings, self.check, self._on_change)
         self._in_force = self.create_publisher(String, self.config_topic, messages.LATCHED)
@@ -86,12 +86,16 @@ class PorlNode(LifecycleNode):
         """Raise ConfigError for settings that the node, being configured, cannot take."""
 
     def tuned(self, changes: Changes) -> None:
-        """Some live settings are others now: old and new by name. Tells everybody."""
+        """Some live settings are others now: old and new by name. Has everybody told, which takes
+        longer than a control thread should stand aside."""
+        self._books.submit(self._tell_change, changes, self.progress())
+
+    def _tell_change(self, changes: Changes, progress: dict[str, int]) -> None:
+        self.tell_settings()
         for name in changes.keys() - self.settings.routine:
             old, new = changes[name]
             self.get_logger().info(f"{name}: {old} -> {new}")
-            self.write_down("parameter", name=name, old=old, new=new, **self.progress())
-        self.tell_settings()
+            self._append("parameter", {"name": name, "old": old, "new": new, **progress})
 
     def show(self, settings: NodeSettings) -> None:
         """Let live settings be these: they are in force already."""
@@ -102,7 +106,7 @@ class PorlNode(LifecycleNode):
         return {}
 
     def tell_settings(self) -> None:
-        """Publish what is in force."""
+        """Publish what is in force. Any thread."""
         self._in_force.publish(String(data=self.settings.model_dump_json()))
 
     def write_down(self, event: str, **facts: object) -> None:
