@@ -5,14 +5,20 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from porl_ros.errors import ConfigError, PorlError
+from porl_ros.nodes.admission import GatedRuntime
 from porl_ros.nodes.base import PorlNode
+from porl_ros.nodes.settings import PolicySettings
 from porl_ros.policy.bundle import PolicyBundle
 from porl_ros.policy.canary import Canary, Ended, Trial, Verdict
-from porl_ros.policy.runtime import Loaded, PolicyRuntime
+from porl_ros.policy.runtime import Loaded
 from porl_ros.policy.swapping import in_thread
 from porl_ros.robot.config import RobotConfig
 from porl_ros.validation.audit import AuditError
 from porl_ros.validation.trials import BEGUN, WENT_BACK, TrialLog
+
+
+def _nothing(written: bool) -> None:
+    """What most entries have to wait for."""
 
 
 class Succession:
@@ -27,7 +33,7 @@ class Succession:
         self,
         node: PorlNode,
         config: RobotConfig,
-        runtime: PolicyRuntime,
+        runtime: GatedRuntime,
         log: TrialLog,
         thread: ThreadPoolExecutor,
         gate: Callable[[], str],
@@ -35,7 +41,7 @@ class Succession:
         """Reads the log where the gate is on. Raises AuditError, and ConfigError in lock-step."""
         self._node, self._runtime, self._log = node, runtime, log
         self._thread, self._gate, self._settings = thread, gate, config.gate.canary
-        _check(node.settings.mode, gate(), self._settings.share)
+        _check(node.settings, gate(), self._settings.share)
         self._canary = Canary(runtime, self._settings, node.settings.seed)
         self._left = log.left() if gate() != "off" else None
         self.returns = self._left.returns if self._left else None
@@ -114,12 +120,12 @@ class Succession:
         on_trial = left is not None and left.event == BEGUN and weights == left.candidate
         if left is None or not (on_trial or weights == left.base):
             return  # or it was configured with another policy since
-        try:
-            acted = self._runtime.load(left.acts)
-        except (PorlError, OSError) as error:
-            self._node.get_logger().error(f"what acted before cannot go on: {error}")
-            return
-        self._runtime.swap(acted)
+        if left.acts != configured[0].path:
+            try:
+                self._runtime.swap(self._runtime.load(left.acts, by_operator=True))
+            except (PorlError, OSError) as error:
+                self._node.get_logger().error(f"what acted before cannot go on: {error}")
+                return
         if on_trial:
             self._canary.offer(configured)
 
@@ -127,13 +133,14 @@ class Succession:
         self._say(f"policy version {_version(ended.candidate)} is {ended.verdict}: {ended.why}")
         promoted = ended.verdict is Verdict.PROMOTED
         acts = ended.candidate if promoted else self._runtime.loaded
-        then = partial(self._promote, ended.candidate)
+        then = partial(self._promote, ended.candidate) if promoted else _nothing
         self._write(ended.verdict, ended.candidate, acts, ended.why, ended.trial, then)
         self.on_ended(ended)
 
     def _promote(self, loaded: Loaded, written: bool) -> None:
-        """Once what came of a trial is written down, or could not be."""
-        if not self._canary.promote(loaded, written) and not written:
+        """Once that is written down, or could not be."""
+        self._canary.promote(loaded, written)
+        if not written:
             self._say("what cannot be written down is not promoted; the present policy goes on")
 
     def _say(self, text: str) -> None:
@@ -141,7 +148,7 @@ class Succession:
 
     def _write(
         self, event: str, policy: Loaded, acts: Loaded, why: str = "",
-        trial: Trial | None = None, then: Callable[[bool], None] = lambda written: None,
+        trial: Trial | None = None, then: Callable[[bool], None] = _nothing,
     ) -> None:  # fmt: skip
         entry = event, policy[0], acts[0], self.returns or 0, why, trial
         in_thread(self._thread, self._append, entry, then)
@@ -157,8 +164,9 @@ class Succession:
         self._node.call_soon(partial(then, written))
 
 
-def _check(mode: str, gate: str, share: float) -> None:
-    if mode == "lockstep" and gate == "every" and share:
+def _check(settings: PolicySettings, gate: str, share: float) -> None:
+    granted = settings.mode == "lockstep" and settings.learner
+    if granted and gate == "every" and share:
         raise ConfigError(
             f"gate.canary.share = {share:g}: in lock-step the learner says which policy takes "
             "which step, so none can be tried beside another; use mode:=paced, or set it to 0"

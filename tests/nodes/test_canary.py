@@ -183,6 +183,7 @@ def test_after_a_restart_the_incumbent_acts_and_later_the_promoted_one(canaries)
     canaries.robot.configure()
     assert {canaries.play() for _ in range(2)} == {3}
     assert canaries.returned[-1]["returns"] == 1  # it is told again
+    assert "cannot go on" not in canaries.robot.system.nodes.log_path("policy").read_text()
 
 
 def test_in_lock_step_nobody_can_be_tried(tmp_path, base, robot_file):

@@ -112,7 +112,7 @@ def test_a_learners_bundle_acts_once_it_is_admitted(tmp_path, config, base):
         topics["gate/admitted"].publish(announcement)
         robot.until(lambda: robot.system.monitor.policy_version == 5)
         robot.act()
-    assert events() == ["admitted policy loaded"] * 2
+    assert events() == ["admitted policy loaded"] * 2 + ["canary begun"]
 
 
 def test_an_unchecked_policy_is_said_loudly_and_written_down(tmp_path, config, base):
