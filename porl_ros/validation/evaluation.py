@@ -18,6 +18,7 @@ from porl_ros.policy.bundle import load_bundle
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.loading import load_robot
 from porl_ros.simulation.env import RobotEnv
+from porl_ros.simulation.robot import SimulatedRobot
 
 # Seeds of evaluation episodes begin here: far from those of training and of demonstrations.
 EVALUATION_SEED = 2_000_000_000_000
@@ -81,7 +82,8 @@ class Evaluator:
     def __init__(
         self, robot_config: str | Path, variant: str | None = None, workers: int | None = None
     ):
-        load_robot(robot_config)  # a wrong config is told here, not in a worker
+        """Raises ConfigError for what does not fit: config, scene, its models, the cell."""
+        SimulatedRobot(load_robot(robot_config), variant)  # told here, not in a worker
         self._workers = workers or os.cpu_count() or 1
         self._pool = ProcessPoolExecutor(
             self._workers,
