@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
+from porl_ros.nodes.bringup import RobotBringup, SimulationBringup, ValidationBringup
 from porl_ros.nodes.settings import SETTINGS, Setting, settings_of
 from porl_ros.paths import share_dir
 
@@ -22,16 +23,27 @@ read-only ones are given at the start. Each node says on `NAME/config` (the lear
 
 
 def as_yaml(node: str) -> str:
-    """All parameters of a node with their defaults, commented."""
+    """All parameters of a node with their defaults, commented. What launch files say themselves is
+    commented out: a file wins over them."""
     lines = [
         f"# Parameters of the {node} node, with their defaults: porl params {node} > FILE",
         f"# ros2 run porl_ros {node}_node --ros-args --params-file FILE",
+        "# What is commented out is an argument of the launch files.",
         f"/**/{node}:",
         "  ros__parameters:",
     ]
+    arguments = _launch_arguments(node)
     for setting in settings_of(SETTINGS[node]()):
-        lines += [f"    # {_explained(setting)}", f"    {setting.name}: {_value(setting)}"]
+        out = "# " * (setting.name in arguments)
+        lines += [f"    # {_explained(setting)}", f"    {out}{setting.name}: {_value(setting)}"]
     return "\n".join(lines) + "\n"
+
+
+def _launch_arguments(node: str) -> set[str]:
+    """Parameters that a bring-up gives to the node."""
+    bringups = SimulationBringup(), RobotBringup(learner=True, twin="twin"), ValidationBringup()
+    specs = [spec for bringup in bringups for spec in bringup.nodes() if spec.name == node]
+    return {name for spec in specs for name in spec.parameters}
 
 
 def as_markdown() -> str:

@@ -23,7 +23,7 @@ def test_the_files_are_up_to_date(node):
 
 @pytest.mark.parametrize("node", SETTINGS)
 def test_what_may_change_is_there(node):
-    names = {line.split(":")[0].strip() for line in as_yaml(node).splitlines() if "#" not in line}
+    names = {line.split(":")[0].strip(" #") for line in as_yaml(node).splitlines()}
     kind = SETTINGS[node]
     assert kind.live | kind.read_only | kind.routine <= names
 
@@ -32,7 +32,9 @@ def test_what_may_change_is_there(node):
 @pytest.mark.parametrize("namespace", ["/", "/cell/arm1"])
 def test_a_node_reads_its_file(tmp_path, node, namespace):
     kind, file = SETTINGS[node], tmp_path / "file.yaml"
-    file.write_text(as_yaml(node).replace('robot_config: "ur5e_insert"', 'robot_config: "mine"'))
+    text = as_yaml(node)
+    assert '# robot_config: "ur5e_insert"' in text  # a launch file says which
+    file.write_text(text.replace('# robot_config: "ur5e_insert"', 'robot_config: "mine"'))
 
     class Reader(PorlNode):
         def defaults(self) -> NodeSettings:
