@@ -7,7 +7,7 @@ from porl_ros.cli.main import app
 
 COMMANDS = [
     "demo", "demos", "bc", "evaluate", "calibrate", "validate", "deploy", "rollback", "finetune",
-    "version", "check", "top", "params",
+    "version", "check", "top", "params", "report", "rollout", "rehearse",
 ]  # fmt: skip
 
 

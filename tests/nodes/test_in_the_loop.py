@@ -47,8 +47,8 @@ def rollout(bundle: Path, robot: Path, *options: object) -> subprocess.Completed
 
 def test_a_good_policy_passes_through_all_nodes(tmp_path, robot, base):
     kept = tmp_path / "kept"
-    options = "--episodes", EPISODES, "--success", 0.2, "--output", kept
-    done = rollout(base, robot, *options, "--json")
+    options = "--episodes", EPISODES, "--success", 0.2, "--output", kept, "--json"
+    done = rollout(base, robot, *options)
     assert done.returncode == 0, done
     said = json.loads(done.stdout)
     assert len(said["episodes"]) == EPISODES
@@ -60,9 +60,6 @@ def test_a_good_policy_passes_through_all_nodes(tmp_path, robot, base):
         assert made.is_file()
     assert not record_path(base).exists()  # nothing of this site was touched
     assert processes_of(tmp_path) == []
-    again = rollout(base, robot, *options)
-    assert again.returncode == 1
-    assert "there is a run already" in again.stderr
 
 
 def test_what_the_gate_refuses_never_acts(tmp_path, base):
