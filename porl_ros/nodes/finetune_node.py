@@ -20,7 +20,8 @@ from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.finetuning import FineTuning, Grant
 from porl_ros.learning.run_file import write_run_file
 from porl_ros.nodes import messages
-from porl_ros.nodes.base import PorlNode, run, stand_back, steady_seconds
+from porl_ros.nodes.base import PorlNode, stand_back, steady_seconds
+from porl_ros.nodes.entry import run
 from porl_ros.nodes.health import Status
 from porl_ros.nodes.learner_health import LearnerHealth
 from porl_ros.nodes.learner_report import LearnerReport

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from porl_ros.nodes import messages
 from porl_ros.nodes.admission import GatedRuntime, mode_in_force, warn_while_off
-from porl_ros.nodes.base import PorlNode, run
+from porl_ros.nodes.base import PorlNode
 from porl_ros.nodes.commands import Commands
 from porl_ros.nodes.control import Control, Parts
 from porl_ros.nodes.deploying import Deploying
+from porl_ros.nodes.entry import run
 from porl_ros.nodes.episodes import Episodes
 from porl_ros.nodes.health import Status
 from porl_ros.nodes.interaction import Interaction

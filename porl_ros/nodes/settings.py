@@ -40,7 +40,7 @@ class PolicySettings(NodeSettings):
     robot_config: str = ROBOT
     bundle: str = Field(
         "",
-        description="policy bundle, or a link to one; it acts after configure, or the service deploy",
+        description="policy bundle, or a link to one; acts from configure or the service deploy on",
     )
     store: str = Field("", description="replay store to record in; made if it is not there")
     flush_interval: float = Field(

@@ -10,7 +10,8 @@ from rosgraph_msgs.msg import Clock
 from std_srvs.srv import Trigger
 
 from porl_ros.nodes import messages
-from porl_ros.nodes.base import PorlNode, run
+from porl_ros.nodes.base import PorlNode
+from porl_ros.nodes.entry import run
 from porl_ros.nodes.health import Level, Rate, Status
 from porl_ros.nodes.parameters import Changes
 from porl_ros.nodes.settings import SimulationSettings
