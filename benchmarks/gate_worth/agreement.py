@@ -42,8 +42,8 @@ def interval(said: dict) -> tuple[float, float]:
 def agreement(bundles: Sequence[dict], gate: str, asked: float) -> Agreement:
     """Of the rows of `Experiment.judge`; `asked` is the success that the rule asks for."""
     predicted = np.array([rate(row["gates"][gate]) for row in bundles])
-    found = np.array([rate(row["twin"]) for row in bundles])
-    force = np.array([row["twin"]["contact_force"] for row in bundles])
+    found = np.array([rate(row["there"]) for row in bundles])
+    force = np.array([row["there"]["contact_force"] for row in bundles])
     let_in = np.array([row["gates"][gate]["alone"]["decision"] == "admitted" for row in bundles])
     off = predicted - found
     return Agreement(

@@ -14,14 +14,17 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.status import Status
 
-from benchmarks.gate_worth.bundles import BASE, ROBOT, Extent, make
-from benchmarks.gate_worth.experiment import Experiment
+from benchmarks.gate_worth.agreement import GATES
+from benchmarks.gate_worth.bundles import BASE, FAR, ROBOT, TWIN, Extent, make
+from benchmarks.gate_worth.experiment import FEW, MOVED, SPOILED, Experiment
 from benchmarks.gate_worth.judging import Bench
 from benchmarks.gate_worth.pictures import draw
 from benchmarks.gate_worth.tables import agreements, tables
 from benchmarks.machine import RESULTS, write_results
 from porl_ros.learning.config import PorlConfig
+from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.loading import load_robot
 from porl_ros.validation.evaluation import Evaluator
 
@@ -60,23 +63,39 @@ def run(
 
 def _measure(folder: Path, extent: Extent) -> dict:
     config = load_robot(ROBOT)
-    content = {"asked": config.gate.rule.success, "bundles": [], "cells": [], "sabotaged": []}
-    content |= {"rule": config.gate.rule.model_dump(mode="json"), "seeds": extent.seeds}
+    rule = config.gate.rule
+    content = {"seeds": extent.seeds, "asked": rule.success, "rule": rule.model_dump(mode="json")}
+    content |= {key: [] for key in ("bundles", "far", "sabotaged", "cells")}
     with Evaluator(ROBOT) as evaluator, console.status("") as status:
         bench = Bench(config, evaluator, folder / "episodes")
         for seed in extent.seeds:
-            own = {"seed": seed}
-            status.update(f"seed {seed}: cloning, fine-tuning, calibrating")
-            bundles = make(folder / f"seed-{seed}", seed, extent)
-            experiment = Experiment(config, bench, folder / f"seed-{seed}", extent)
-            for bundle in bundles:
-                status.update(f"seed {seed}: {bundle.name}")
-                content["bundles"].append(own | experiment.judge(bundle))
-            content["cells"].append(own | experiment.cell())
-            told = lambda kind, seed=seed: status.update(f"seed {seed}: {kind}")  # noqa: E731
-            content["sabotaged"] += [own | row for row in experiment.sabotage(told)]
+            found = _seed(config, bench, folder / f"seed-{seed}", seed, extent, status)
+            for key, rows in found.items():
+                content[key] += [{"seed": seed} | row for row in rows]
             console.print(f"seed {seed} is done")
     return content
+
+
+def _seed(
+    config: RobotConfig, bench: Bench, folder: Path, seed: int, extent: Extent, status: Status
+) -> dict[str, list[dict]]:
+    def told(text: str) -> None:
+        status.update(f"seed {seed}: {text}")
+
+    told("cloning, fine-tuning, calibrating")
+    bundles, found = make(folder, seed, extent), {}
+    twin, far = (Experiment(config, bench, folder, place, extent) for place in (TWIN, FAR))
+    for key, place, names in (
+        ("bundles", twin, bundles),
+        ("far", far, [folder / n for n in MOVED]),
+    ):
+        found[key] = []
+        for bundle in names:
+            told(f"{bundle.name}, {key}")
+            found[key].append(place.judge(bundle))
+    spoiled = [twin.sabotage(*which, told=told) for which in SPOILED]
+    spoiled += [far.sabotage("far", gate, FEW, told) for gate in GATES]
+    return found | {"sabotaged": sum(spoiled, []), "cells": [twin.cell(), far.cell()]}
 
 
 def _print(content: dict) -> None:

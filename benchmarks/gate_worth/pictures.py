@@ -46,7 +46,7 @@ def _draw(axes: Axes, bundles: Sequence[dict], found: Agreement, asked: float) -
     axes.axvline(asked, color="#c0c4ca", ls="--", lw=1, zorder=0)
     axes.axhline(asked, color="#c0c4ca", ls="--", lw=1, zorder=0)
     for row in bundles:
-        gate, twin = row["gates"][found.gate], row["twin"]
+        gate, twin = row["gates"][found.gate], row["there"]
         colour = next(c for name, (_, c) in KINDS.items() if row["bundle"].startswith(name))
         axes.errorbar(
             rate(gate), rate(twin), _ends(twin), _ends(gate), color=colour, fmt="o", ms=5,

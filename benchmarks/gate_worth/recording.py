@@ -1,4 +1,4 @@
-"""Episodes of a bundle on the twin, in a replay store, as a policy node would record them."""
+"""Episodes of a bundle in a cell, in a replay store, as a policy node would record them."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ from porl_ros.simulation.env import RobotEnv
 RECORDING_SEED = 4_000_000_000_000  # far from those of the gate, of evaluation and of training
 
 
-def record_on_twin(
-    config: RobotConfig, bundle: Path, twin: str, episodes: int, seed: int, store: Path
+def record_in(
+    config: RobotConfig, bundle: Path, cell: str, episodes: int, seed: int, store: Path
 ) -> None:
     """Record so many episodes of the policy as it acts, exploration noise included."""
-    env, policy = RobotEnv(config, twin), PolicyRuntime(config, "cpu", seed=seed)
+    env, policy = RobotEnv(config, cell), PolicyRuntime(config, "cpu", seed=seed)
     policy.swap(policy.load(bundle))
     with ReplayWriter(store, robot_schema(config), config.name) as writer:
         for number in range(episodes):

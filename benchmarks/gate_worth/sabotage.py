@@ -13,6 +13,7 @@ from porl_ros.policy.network import Actor
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.observation import ObservationAssembler
 
+SPOILT = 3.0  # noise on weights, in units of their own spread; 1 is shrugged off now and then
 FEEDBACK = 0.9  # of the chattering policy on its own last action: just short of growing
 NOISY = 1.0  # standard deviation of excessive exploration, in units of the action box
 
@@ -42,11 +43,11 @@ def _weights(actor: Actor) -> list[nn.Linear]:
 
 @torch.no_grad()
 def _bad_weights(actor: Actor, config: RobotConfig) -> Actor:
-    """As much noise on every weight as the weights of its layer vary."""
+    """Noise on every weight, more than the weights of its layer vary."""
     generator = torch.Generator().manual_seed(0)
     for layer in _weights(actor):
         noise = torch.randn(layer.weight.shape, generator=generator)
-        layer.weight += layer.weight.std() * noise
+        layer.weight += SPOILT * layer.weight.std() * noise
     return actor
 
 

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Iterable
 
 from benchmarks.gate_worth.agreement import GATES, Agreement, agreement, rate
-from benchmarks.gate_worth.experiment import SPOILED
+from benchmarks.gate_worth.experiment import MOVED, SPOILED
 from benchmarks.replay.report import Table
 
 ORDER = ("cloned", "simulation", "twin")
@@ -49,7 +49,7 @@ def _bundles(content: dict) -> Table:
     for name in names:
         same = [row for row in found if row["bundle"] == name]
         gates = [_over_seeds([row["gates"][gate] for row in same]) for gate in GATES]
-        rows.append([name, *gates, _spread(rate(row["twin"]) for row in same)])
+        rows.append([name, *gates, _spread(rate(row["there"]) for row in same)])
     return Table(["bundle", *(f"{gate} gate" for gate in GATES), "twin"], rows)
 
 
@@ -59,13 +59,13 @@ def _over_seeds(said: list[dict]) -> str:
 
 
 def _calibrated(content: dict) -> Table:
-    """Base and what learned on the twin, by seed."""
+    """What had to work there, and what learned there, by seed."""
     rows = []
-    for row in content["bundles"]:
-        if row["bundle"] in ("cloned-10", "twin"):
+    for place, key, names in (("twin", "bundles", ("cloned-10", "twin")), ("far", "far", MOVED)):
+        for row in (row for row in content[key] if row["bundle"] in names):
             said = [_said(row["gates"][gate]) for gate in GATES]
-            rows.append([str(row["seed"]), row["bundle"], *said, f"{rate(row['twin']):.2f}"])
-    return Table(["seed", "bundle", *(f"{gate} gate" for gate in GATES), "twin"], rows)
+            rows.append([place, str(row["seed"]), row["bundle"], *said, f"{rate(row['twin']):.2f}"])
+    return Table(["cell", "seed", "bundle", *(f"{gate} gate" for gate in GATES), "there"], rows)
 
 
 def _said(gate: dict) -> str:
@@ -79,24 +79,25 @@ def _decision(said: dict) -> str:
 
 
 def _sabotage(content: dict) -> Table:
-    columns = ["", *(f"{of}, {gate} gate" for of, gate in SPOILED)]
-    rows = []
+    """What stopped each, and after how many episodes."""
+    rows, places = [], [*SPOILED, *(("far", gate) for gate in GATES)]
     for kind in dict.fromkeys(row["kind"] for row in content["sabotaged"]):
         same = [row for row in content["sabotaged"] if row["kind"] == kind]
-        cells = [[r for r in same if (r["of"], r["gate"]) == where] for where in SPOILED]
+        cells = [[r for r in same if (r["of"], r["gate"]) == where] for where in places]
         rows.append([kind, *(_stopped(cell) for cell in cells)])
-    return Table(columns, rows)
+    return Table(["", *(f"{of}, {gate} gate" for of, gate in places)], rows)
 
 
 def _stopped(rows: list[dict]) -> str:
-    """By what and after how many episodes, of both ways to judge; how many got through."""
-    passed = sum(row["alone"]["decision"] == "admitted" for row in rows)
-    names = dict.fromkeys(name for row in rows for name in row["alone"]["stopped_by"])
     if not rows:
         return ""
-    after = _range(row["alone"]["after"] for row in rows)
-    through = f"; {passed} of {len(rows)} ADMITTED" if passed else ""
-    return f"{', '.join(names)} ({after}){through}"
+    names = dict.fromkeys(name for row in rows for name in row["alone"]["stopped_by"])
+    text = f"{', '.join(names)} ({_range(row['alone']['after'] for row in rows)})"
+    through = [rate(row["there"]) for row in rows if row["there"]]
+    if not through:
+        return text
+    came = ", ".join(f"{success:.2f}" for success in through)
+    return f"{text}; {len(through)} of {len(rows)} ADMITTED, on the twin {came}"
 
 
 def _range(values: Iterable[int]) -> str:

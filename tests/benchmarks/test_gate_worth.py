@@ -33,7 +33,7 @@ def row(predicted: int, found: int, decision: str = "refused") -> dict:
     """A bundle with so many successes of 100."""
     gate = {"successes": predicted, "episodes": 100, "alone": {"decision": decision}}
     twin = {"successes": found, "episodes": 100, "contact_force": float(100 + found)}
-    return {"gates": {"nominal": gate}, "twin": twin}
+    return {"gates": {"nominal": gate}, "there": twin}
 
 
 def test_agreement_counts_what_was_let_in_and_what_it_came_to():
