@@ -33,7 +33,7 @@ class Bounds(StrictModel):
     acceleration: PositiveFloat | None = Field(1.0, le=1.0)
     contact_force: PositiveFloat | None = 250.0
     chatter: PositiveFloat | None = 1.5
-    roughness: PositiveFloat | None = 2.0
+    roughness: PositiveFloat | None = 3.0
 
 
 class Rule(StrictModel):
