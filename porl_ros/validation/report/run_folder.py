@@ -3,7 +3,7 @@
 import json
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -18,14 +18,14 @@ from porl_ros.validation.evaluation import wilson
 from porl_ros.validation.report.run_story import ReportError
 
 MAX_SUMMARY = 2**22
-Share = float
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Point(NamedTuple):
     """A bundle on the evaluated curve."""
 
     env_steps: int
-    success: Share
+    success: float
     episodes: int
 
     @property
@@ -39,11 +39,11 @@ class Evaluated(BaseModel):
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
-    base_success: Share = Field(ge=0.0, le=1.0)
-    final_success: Share = Field(ge=0.0, le=1.0)
+    base_success: Share
+    final_success: Share
     final_episodes: int = Field(ge=1, le=10**6)
-    base_success_on_curve: Share = Field(ge=0.0, le=1.0)
-    lowest_success: Share = Field(ge=0.0, le=1.0)
+    base_success_on_curve: Share
+    lowest_success: Share
     lowest_at_step: int = Field(ge=0)
     curve: tuple[tuple[int, int, float], ...] = Field(min_length=1, max_length=10**5)
     curve_episodes: int = Field(ge=1, le=10**6)
