@@ -1,8 +1,8 @@
 """`porl`: one command for everything that is done from a terminal.
 
 Exit codes: 0 done, 1 an error that is told in a sentence, 2 wrong usage, 3 a policy that is not
-admitted or falls short (`porl validate`, `porl rollout`), 4 a rehearsal that did not go as it must,
-130 interrupted.
+admitted or falls short (`porl validate`, `porl rollout`) or a robot config in which something is
+wrong (`porl check`), 4 a rehearsal that did not go as it must, 130 interrupted.
 """
 
 import atexit
