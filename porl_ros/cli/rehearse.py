@@ -3,22 +3,19 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from porl_ros.cli.base_policy import clone_policy, record
 from porl_ros.cli.rehearsal_check import Check, check, story
 from porl_ros.cli.rehearsal_plan import FULL, HOME, SHORT, TWIN, write_learner, write_robot
+from porl_ros.cli.rehearsal_twin import Running, Unexpected, ended_trials
 from porl_ros.cli.terminal import lines, tables
-from porl_ros.errors import PorlError
 from porl_ros.nodes.bringup import NodeSpec, RobotBringup, SimulationBringup
 from porl_ros.nodes.graph import private_domain
-from porl_ros.nodes.monitor import Monitor
-from porl_ros.nodes.processes import NodeProcesses
 from porl_ros.paths import require_empty_or_missing
 from porl_ros.policy.bundle import load_bundle, save_bundle
+from porl_ros.policy.canary import Verdict
 from porl_ros.robot.loading import load_robot
 from porl_ros.simulation.scene import SceneConfig
 from porl_ros.validation import audit, site_key
@@ -26,15 +23,10 @@ from porl_ros.validation.deployment import deploy
 from porl_ros.validation.evaluation import EVALUATION_SEED, Evaluator
 from porl_ros.validation.gate import Validation
 from porl_ros.validation.measures import Case, measure
-from porl_ros.validation.trials import BEGUN
 
 NOT_AS_IT_MUST = 4  # exit code
 NEWER = 1000  # by how much the version of the sabotaged policy is ahead of the learner's
 NOISE, EXPLORATION = 0.2, 0.1  # of demonstrations and of the base
-
-
-class Unexpected(PorlError):
-    """The story took another turn than it must."""
 
 
 class Rehearsal:
@@ -108,8 +100,8 @@ class Rehearsal:
             robot_config=self._robot, bundle=str(self._base), store=str(folder / "store"),
             output=str(folder / "learner"), learner_config=str(self._learner), seed=self._seed,
         )  # fmt: skip
-        with NodeProcesses(bringup.nodes(), folder / "nodes") as nodes, Monitor() as monitor:
-            self._wait(nodes, monitor, lambda: monitor.learner.get("finished"), "the learner")
+        with Running(bringup.nodes(), folder / "nodes", self._plan.patience) as system:
+            system.wait(lambda: system.monitor.learner.get("finished"), "the learner")
         latest = max((folder / "learner" / "bundles").iterdir())
         return int(latest.name), latest
 
@@ -154,49 +146,49 @@ class Rehearsal:
 
     def _deploy_to_the_twin(self) -> None:
         self._act("4. Deployed to the twin, beside the base at first")
-        with self._twin("deployment") as (nodes, monitor):
-            self._let_act(nodes, monitor)
+        with self._twin("deployment") as twin:
+            twin.let_act(self._plan.alone)
             deploy(self._place, self._tuned, self._config)
-            self._call(nodes, monitor, "deploy")
-            if self._verdict(nodes, monitor, self._tuned) != "promoted":
+            twin.call("deploy")
+            if twin.verdict(self._tuned) != Verdict.PROMOTED:
                 raise Unexpected("what was tuned in simulation was not promoted on the twin")
-            self._let_act(nodes, monitor)
+            twin.let_act(self._plan.alone)
 
     def _learn_on_the_twin(self) -> None:
-        self._act(
-            "5. Fine-tuned on the twin; then a policy that the gate admits and the twin does not"
-        )
-        with self._twin("fine_tuning", learner=True) as (nodes, monitor):
-            self._let_act(nodes, monitor)
-            wanted = self._plan.trials_of_learner
-            self._wait(nodes, monitor, lambda: len(self._ended()) > wanted, "a trial")
-            monitor.pause_learner(True)
-            self._sabotage(nodes, monitor)
-            self._let_act(nodes, monitor)
+        self._act("5. Fine-tuned on the twin; then one that the gate admits and the twin does not")
+        before = len(ended_trials())
+        with self._twin("fine_tuning", learner=True) as twin:
+            twin.let_act(self._plan.alone)
+            goal = before + self._plan.trials_of_learner
+            twin.wait(lambda: len(ended_trials()) >= goal, "a trial")
+            for entry in ended_trials()[before:]:
+                lines.print(f"version {entry['version']}: {entry['event']}: {entry['why']}")
+            twin.monitor.pause_learner(True)
+            self._sabotage(twin)
+            twin.let_act(self._plan.alone)
 
-    def _sabotage(self, nodes: NodeProcesses, monitor: Monitor) -> None:
+    def _sabotage(self, twin: Running) -> None:
         """As if a learner had lost all that it had learned: the base by a new version. It is no
         worse than the base, so a gate that asks for no more must admit it; what acts by now is."""
-        returns = monitor.returned.get("returns", 0)
+        returns = twin.monitor.returned.get("returns", 0)
         version = load_bundle(self._tuned).manifest.version + NEWER
         path = self._run / f"{version:06d}"
         self._republish(self._base, path, version, returns=NEWER)  # not passed over as stale
-        monitor.offer(path)
-        if self._verdict(nodes, monitor, path) != "withdrawn":
+        twin.monitor.offer(path)
+        if twin.verdict(path) != Verdict.WITHDRAWN:
             raise Unexpected("a policy that is only as good as the base was not withdrawn")
-        self._wait(nodes, monitor, lambda: monitor.returned.get("returns", 0) > returns, "a return")
+        twin.wait(lambda: twin.monitor.returned.get("returns", 0) > returns, "a return")
 
     def _roll_back(self) -> None:
         self._act("6. Rolled back")
-        with self._twin("rollback") as (nodes, monitor):
-            self._let_act(nodes, monitor)
-            self._call(nodes, monitor, "rollback")
+        with self._twin("rollback") as twin:
+            twin.let_act(self._plan.alone)
+            twin.call("rollback")
             base = load_bundle(self._base).manifest.version
-            self._wait(nodes, monitor, lambda: monitor.policy_version == base, "the base")
-            self._let_act(nodes, monitor, 1)
+            twin.wait(lambda: twin.monitor.policy_version == base, "the base")
+            twin.let_act(1)
 
-    @contextmanager
-    def _twin(self, name: str, learner: bool = False) -> Iterator[tuple[NodeProcesses, Monitor]]:
+    def _twin(self, name: str, learner: bool = False) -> Running:
         folder = self._run / name
         self._stores.append(folder / "store")
         bringup = RobotBringup(
@@ -205,8 +197,7 @@ class Rehearsal:
             gate="every", twin=TWIN, seed=self._seed,
         )  # fmt: skip
         specs = [self._adapted(spec) for spec in bringup.nodes()]
-        with NodeProcesses(specs, folder / "nodes") as nodes, Monitor() as monitor:
-            yield nodes, monitor
+        return Running(specs, folder / "nodes", self._plan.patience)
 
     def _adapted(self, spec: NodeSpec) -> NodeSpec:
         """The twin may run faster than a robot; each candidate is compared with the base."""
@@ -215,43 +206,6 @@ class Rehearsal:
             "gate": {"reference": str(self._base)},
         }
         return spec._replace(parameters=spec.parameters | own.get(spec.name, {}))
-
-    def _let_act(self, nodes: NodeProcesses, monitor: Monitor, episodes: int | None = None) -> None:
-        goal = monitor.episodes + (episodes or self._plan.alone)
-        self._wait(nodes, monitor, lambda: monitor.episodes >= goal, "episodes")
-
-    def _call(self, nodes: NodeProcesses, monitor: Monitor, service: str) -> None:
-        answer = monitor.trigger(service, self._plan.patience)
-        nodes.check()
-        if answer is None or not answer.success:
-            raise Unexpected(f"{service}: {answer.message if answer else 'nobody answered'}")
-        lines.print(f"{service}: {answer.message}")
-
-    def _verdict(self, nodes: NodeProcesses, monitor: Monitor, bundle: Path) -> str:
-        """Of the trial of this bundle."""
-        weights = load_bundle(bundle).manifest.weights_sha256
-        version = load_bundle(bundle).manifest.version
-
-        def found() -> list[dict]:
-            return [
-                e
-                for e in self._ended()
-                if (e["weights_sha256"], e["version"]) == (weights, version)
-            ]
-
-        self._wait(nodes, monitor, found, f"the trial of version {version}")
-        lines.print(f"version {version}: {found()[0]['event']}: {found()[0]['why']}")
-        return found()[0]["event"]
-
-    def _ended(self) -> list[dict]:
-        """The trials on the twin so far."""
-        return [e for e in audit.read() if "acting_version" in e and e["event"] != BEGUN]
-
-    def _wait(
-        self, nodes: NodeProcesses, monitor: Monitor, condition: Callable[[], object], what: str
-    ) -> None:
-        if not monitor.wait_for(lambda: bool(condition()), self._plan.patience, nodes.check):
-            raise Unexpected(f"waited {self._plan.patience:g} s for {what} in vain")
 
     # The end
 
