@@ -38,7 +38,7 @@ class FineTuningReport:
         folder, rows = self._folder, self._story.rows
         chosen = self._failures[:CLIPS]
         if not chosen:
-            return Films(why_not="No episode failed since the first new policy acted.")
+            return Films(why_not="No whole episode failed.")
         if self._run.mode != "lockstep" or folder.config.reset.then != "simulation":
             return Films(why_not="What a robot did by the clock cannot be played again in a scene.")
         episodes = [
@@ -94,8 +94,8 @@ class FineTuningReport:
 
     @property
     def _failures(self) -> list[Episode]:
-        """Since another policy than the base acted, the last first."""
-        return [one for one in reversed(self._story.since) if not one.success]
+        """The last first."""
+        return [one for one in reversed(self._story.own) if not one.success]
 
     def _facts(self) -> list[tuple[str, str, str]]:
         (base, n), (final, m) = self.ends
