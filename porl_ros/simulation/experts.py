@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from porl_ros.errors import ConfigError
 from porl_ros.simulation.env import RobotEnv
 
 ALIGNED = 0.0015  # close enough to the axis to go down, m
@@ -114,8 +115,18 @@ class PickPlaceExpert(LiftExpert):
 
 
 EXPERTS = {"insert": InsertExpert, "lift": LiftExpert, "pick_place": PickPlaceExpert}
+# Which kinds of action they know.
+KINDS = {"insert": ("cartesian_position_delta", "joint_position_delta")}
+OTHERS = ("cartesian_position_delta",)
 
 
 def make_expert(env: RobotEnv) -> InsertExpert | LiftExpert:
-    """The expert for the environment's task."""
-    return EXPERTS[env.robot.scene.task.kind](env)
+    """The expert for the environment's task; ConfigError when it does not know the robot's kind of
+    action."""
+    task, kind = env.robot.scene.task.kind, env.robot.config.action.kind
+    if kind not in (known := KINDS.get(task, OTHERS)):
+        raise ConfigError(
+            f"action.kind = '{kind}': the scripted expert of '{task}' acts by "
+            f"{' or '.join(known)}; take one of these, or record demonstrations of a person"
+        )
+    return EXPERTS[task](env)

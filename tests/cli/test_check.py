@@ -51,6 +51,7 @@ LIMITS = {"velocity": 1.0, "acceleration": 12.0, "deviation": 0.2}
          f"{JOINT}.deviation", "told to stay"),
         ("safety.workspace.upper", [0.62, 0.1, 0.4], "error", "safety.workspace", "episode begins"),
         ("action.scale", 0.08, "warning", "action.scale", "the filter slows it down"),
+        ("action.kind", "joint_velocity", "warning", "cell calibrated", "the scripted expert of"),
         ("episode.horizon", 3, "error", "cell calibrated", "0 of 1"),
     ],
 )  # fmt: skip
