@@ -60,6 +60,7 @@ def test_it_is_one_whole_file_and_whatever_is_said_in_it_is_text(bundle, config)
     assert "Not filmed" in seen.text
 
 
+@pytest.mark.slow
 def test_the_parameter_that_matters_is_found_and_no_other(made):
     record = made(lambda cell: cell.latency < 0.026)
     found = dependence(record)
@@ -69,6 +70,7 @@ def test_the_parameter_that_matters_is_found_and_no_other(made):
     assert "No parameter by itself" in dependence(made(lambda cell: True))["said"]
 
 
+@pytest.mark.slow
 def test_an_offset_counts_by_how_far_it_is_from_that_of_the_cell(made, config):
     around = SceneConfig.load(config.simulation.scene).variant(config.simulation.variant)
 
@@ -93,6 +95,7 @@ def test_few_drawn_episodes_say_nothing(bundle, config):
     assert "Only 0 episodes" in dependence(make_record(bundle, config))["said"]
 
 
+@pytest.mark.slow
 def test_the_reference_is_shown_in_the_same_episodes(made):
     record = made(lambda cell: cell.latency < 0.03)
     reference = made(lambda cell: cell.latency < 0.02).model_copy(update={"bundle": "base"})
