@@ -23,6 +23,7 @@ class Plan(NamedTuple):
 
     base: tuple[int, int]  # demonstrations and epochs of which it is cloned
     tuned: tuple[int, int] | None  # the same in place of fine-tuning in simulation
+    exploration: float  # of all policies: one that explores more is rougher than its base
     learner: dict[str, Any]  # settings, in simulation and on the twin
     trials_of_learner: int  # that are waited for on the twin
     suite: tuple[int, int] | None  # nominal and randomised episodes; None: the scene's
@@ -39,13 +40,13 @@ class Plan(NamedTuple):
 # Success is not asked for, as docs/gate.md says of a base that is to be improved step by step: so
 # the gate lets pass whatever is no worse than the base, and the base again.
 FULL = Plan(
-    base=(10, 300), tuned=None, learner={}, trials_of_learner=1, suite=None, canary={},
+    base=(10, 300), tuned=None, exploration=0.2, learner={}, trials_of_learner=1, suite=None, canary={},
     rule={"success": None}, alone=10, base_episodes=100, real_time_factor=3.0, patience=1800.0,
 )  # fmt: skip
 # In about a minute: no noise, short ways, and a base of too few demonstrations, so that what is
 # good and what is bad shows in a few episodes; and errors that nobody would accept elsewhere.
 SHORT = Plan(
-    base=(8, 200), tuned=(10, 300), trials_of_learner=0, suite=(12, 0),
+    base=(8, 200), tuned=(10, 300), exploration=0.1, trials_of_learner=0, suite=(12, 0),
     learner={"presample_steps": 100, "total_steps": 100_000, "warmup_mc_updates": 20,
              "warmup_td_updates": 20, "batch_size": 16, "critic_hidden": [16], "utd": 1},
     canary={"share": 0.5, "worse_by": 0.5, "false_promotion": 0.3, "false_withdrawal": 0.3},
@@ -94,6 +95,6 @@ def _write_scene(scene: str, plan: Plan, folder: Path) -> Path:
 def write_learner(plan: Plan, folder: Path) -> Path:
     """The learner's settings. Raises ConfigError."""
     path = folder / "learner.yaml"
-    settings = PorlConfig(**plan.learner).model_dump(mode="json")
+    settings = PorlConfig(exploration_std=plan.exploration, **plan.learner).model_dump(mode="json")
     path.write_text(yaml.safe_dump(settings, sort_keys=False))
     return path

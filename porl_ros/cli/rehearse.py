@@ -26,7 +26,7 @@ from porl_ros.validation.measures import Case, measure
 
 NOT_AS_IT_MUST = 4  # exit code
 NEWER = 1000  # by how much the version of the sabotaged policy is ahead of the learner's
-NOISE, EXPLORATION = 0.2, 0.1  # of demonstrations and of the base
+NOISE = 0.2  # of demonstrations
 
 
 class Rehearsal:
@@ -82,7 +82,7 @@ class Rehearsal:
     def _clone(self, demonstrations: int, epochs: int, output: Path) -> None:
         demos = output.with_name(f"{output.name}_demonstrations")
         record(self._robot, HOME, demonstrations, NOISE, self._seed, demos)
-        clone_policy(self._robot, demos, output, epochs, EXPLORATION, self._seed)
+        clone_policy(self._robot, demos, output, epochs, self._plan.exploration, self._seed)
 
     def _tune_in_simulation(self) -> None:
         if self._plan.tuned is None:
