@@ -28,6 +28,18 @@ def test_a_validation_is_reported_once_more(porl, bundle, config):
     assert "ADMITTED" in Page(report_path(bundle).read_text()).text
 
 
+def test_whoever_does_not_wait_for_the_films_gets_it_without(porl, bundle, config, monkeypatch):
+    def ctrl_c(*_):
+        raise KeyboardInterrupt
+
+    admit(bundle, config)
+    monkeypatch.setattr("porl_ros.cli.validate.film_worst", ctrl_c)
+    assert porl("report", bundle).code == 130
+    shown = Page(report_path(bundle).read_text())
+    assert "Not filmed" in shown.text
+    assert shown.open == []
+
+
 def test_only_what_it_was_compared_with_is_shown_beside_it(porl, tmp_path, bundle, config):
     base = shutil.copytree(bundle, tmp_path / "base")
     weights = make_record(base, config).made.weights_sha256
