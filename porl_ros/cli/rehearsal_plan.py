@@ -41,7 +41,8 @@ class Plan(NamedTuple):
 # the gate lets pass whatever is no worse than the base, and the base again.
 FULL = Plan(
     base=(10, 300), tuned=None, exploration=0.2, learner={}, trials_of_learner=1, suite=None,
-    canary={}, rule={"success": None}, alone=10, base_episodes=100, real_time_factor=3.0, patience=1800.0,
+    canary={}, rule={"success": None}, alone=10, base_episodes=100, real_time_factor=3.0,
+    patience=1800.0,
 )  # fmt: skip
 # In about a minute: no noise, short ways, and a base of too few demonstrations, so that what is
 # good and what is bad shows in a few episodes; and errors that nobody would accept elsewhere.
