@@ -64,7 +64,8 @@ def _calibrated(content: dict) -> Table:
     for place, key, names in (("twin", "bundles", ("cloned-10", "twin")), ("far", "far", MOVED)):
         for row in (row for row in content[key] if row["bundle"] in names):
             said = [_said(row["gates"][gate]) for gate in GATES]
-            rows.append([place, str(row["seed"]), row["bundle"], *said, f"{rate(row['there']):.2f}"])
+            there = f"{rate(row['there']):.2f}"
+            rows.append([place, str(row["seed"]), row["bundle"], *said, there])
     return Table(["cell", "seed", "bundle", *(f"{gate} gate" for gate in GATES), "there"], rows)
 
 

@@ -7,6 +7,7 @@ from scipy.stats import spearmanr
 
 from benchmarks.gate_worth.agreement import agreement, rank_correlation
 from benchmarks.gate_worth.judging import success, verdict
+from benchmarks.gate_worth.tables import tables
 from porl_ros.robot.config_gate import Rule
 from porl_ros.validation.judge import Judge
 
@@ -60,3 +61,26 @@ def test_the_interval_of_a_rank_correlation_is_wide_where_little_is_known():
 def test_success_says_how_hard_and_how_rough_it_was():
     said = success([episode(0), episode(1, success=False, contact_force=300.0, roughness=0.5)])
     assert said == {"successes": 1, "episodes": 2, "contact_force": 300.0, "roughness": 0.4}
+
+
+@pytest.mark.filterwarnings("ignore::scipy.stats.ConstantInputWarning")
+def test_the_tables_say_what_got_through():
+    def said(rate: int, decision: str, *stopped_by: str) -> dict:
+        verdict = {"decision": decision, "after": 40, "stopped_by": stopped_by}
+        return {"successes": rate, "episodes": 100, "contact_force": 1.0, "alone": verdict}
+
+    good, bad = said(97, "admitted"), said(30, "refused", "success")
+    rows = [
+        {"seed": seed, "bundle": name, "gates": {"nominal": bad, "calibrated": good}, "there": good}
+        for seed in (0, 1)
+        for name in ("cloned-10", "twin", "far")
+    ]
+    spoilt = {"seed": 0, "kind": "flipped sign", "of": "twin", "gate": "nominal"}
+    spoilt = [spoilt | bad | {"there": None}, spoilt | said(90, "admitted") | {"there": bad}]
+    on_twin = [row for row in rows if row["bundle"] != "far"]
+    found = tables({"asked": 0.8, "bundles": on_twin, "far": rows, "sabotaged": spoilt})
+    text = "\n".join(table.markdown() for table in found)
+    assert "| refused, though 0.8 or more on the twin | 4 | 0 |" in text
+    assert "| twin | 0.30 (0.30 to 0.30), 0 of 2 admitted | 0.97 (0.97 to 0.97), 2 of" in text
+    assert "| far | 1 | far | 0.30, refused after 40 | 0.97, admitted after 40 | 0.97 |" in text
+    assert "success (40); 1 of 2 ADMITTED, on the twin 0.30" in text
