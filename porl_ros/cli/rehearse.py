@@ -23,10 +23,12 @@ from porl_ros.validation.deployment import deploy
 from porl_ros.validation.evaluation import EVALUATION_SEED, Evaluator
 from porl_ros.validation.gate import Validation
 from porl_ros.validation.measures import Case, measure
+from porl_ros.validation.record import record_path
 
 NOT_AS_IT_MUST = 4  # exit code
 NEWER = 1000  # by how much the version of the sabotaged policy is ahead of the learner's
 NOISE = 0.2  # of demonstrations
+OFFERS, AGAIN = 60, 10.0  # how often it is offered, and after how many seconds again
 
 
 class Rehearsal:
@@ -174,7 +176,10 @@ class Rehearsal:
         version = load_bundle(self._tuned).manifest.version + NEWER
         path = self._run / f"{version:06d}"
         self._republish(self._base, path, version, returns=NEWER)  # not passed over as stale
-        twin.monitor.offer(path)
+        for _ in range(OFFERS):  # a learner that pauses may have the last word, and the gate looks
+            twin.monitor.offer(path)  # at what was said last
+            if twin.monitor.wait_for(record_path(path).exists, AGAIN):
+                break
         if twin.verdict(path) != Verdict.WITHDRAWN:
             raise Unexpected("a policy that is only as good as the base was not withdrawn")
         twin.wait(lambda: twin.monitor.returned.get("returns", 0) > returns, "a return")

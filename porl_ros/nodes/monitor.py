@@ -9,6 +9,7 @@ from typing import Self
 import rclpy
 from rclpy.client import Client
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.publisher import Publisher
 from std_msgs.msg import Bool, Float64, Int64, String
 from std_srvs.srv import Trigger
 
@@ -30,6 +31,7 @@ class Monitor:
         self.success_rate = float("nan")
         self.episodes = 0  # that have ended by themselves while it listened
         self.returned: dict = {}  # when an earlier policy was let act again last
+        self._offers: Publisher | None = None
         self._services: dict[str, Client] = {}
         listen = self.node.create_subscription
         listen(String, "learner/status", self._on_status, messages.LATCHED)
@@ -66,8 +68,11 @@ class Monitor:
 
     def offer(self, bundle: Path) -> None:
         """Announce a bundle as a learner does."""
-        topic = self.node.create_publisher(String, "learner/bundle", messages.LATCHED_EVENTS)
-        topic.publish(String(data=json.dumps({"path": str(bundle)})))
+        if self._offers is None:
+            self._offers = self.node.create_publisher(
+                String, "learner/bundle", messages.LATCHED_EVENTS
+            )
+        self._offers.publish(String(data=json.dumps({"path": str(bundle)})))
 
     def wait_for(self, condition: Callable[[], bool], timeout: float, check=lambda: None) -> bool:
         """Spin until the condition holds; False after `timeout` seconds. `check` may raise."""
