@@ -8,8 +8,8 @@ What is said to one robot is said in its namespace (`/arm1/stop`); the learner i
 """
 
 from launch import LaunchDescription
-from porl_ros.nodes.bringup_multi import MultiBringup
-from porl_ros.nodes.launching import describe
+from porl_ros.nodes.bringup.launch_files import describe
+from porl_ros.nodes.bringup.several import MultiBringup
 
 
 def generate_launch_description() -> LaunchDescription:

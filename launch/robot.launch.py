@@ -7,8 +7,8 @@ What the gate has not admitted ends the launch with exit code 1 and the reason (
 """
 
 from launch import LaunchDescription
-from porl_ros.nodes.bringup import RobotBringup
-from porl_ros.nodes.launching import describe
+from porl_ros.nodes.bringup.description import RobotBringup
+from porl_ros.nodes.bringup.launch_files import describe
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -2,12 +2,12 @@
 
     ros2 launch porl_ros simulation.launch.py bundle:=BASE store:=STORE output:=OUTPUT
 
-The same description serves `porl demo` (porl_ros/nodes/bringup.py).
+The same description serves `porl demo` (porl_ros/nodes/bringup/description.py).
 """
 
 from launch import LaunchDescription
-from porl_ros.nodes.bringup import SimulationBringup
-from porl_ros.nodes.launching import describe
+from porl_ros.nodes.bringup.description import SimulationBringup
+from porl_ros.nodes.bringup.launch_files import describe
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -6,8 +6,8 @@
 """
 
 from launch import LaunchDescription
-from porl_ros.nodes.bringup import ValidationBringup
-from porl_ros.nodes.launching import describe
+from porl_ros.nodes.bringup.description import ValidationBringup
+from porl_ros.nodes.bringup.launch_files import describe
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -10,7 +10,7 @@ import porl_ros.cli.main  # noqa: F401  first: what it does at exit must come la
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.loading import load_robot
 
-pytest_plugins = ["porl_ros.nodes.testing"]  # as an installed porl_ros brings it along
+pytest_plugins = ["porl_ros.nodes.checks.testing"]  # as an installed porl_ros brings it along
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 # Before any rclpy starts, and inherited by every node: never the graph of a robot that is near, nor

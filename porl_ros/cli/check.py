@@ -76,7 +76,7 @@ def _graph(
     config: RobotConfig, namespace: str, lockstep: bool, seconds: float, required: bool
 ) -> Iterator[Finding]:
     try:
-        from porl_ros.nodes.checking import check_graph
+        from porl_ros.nodes.checks.live import check_graph
     except ModuleNotFoundError as error:
         if required:
             raise PorlError(f"no ROS here ({error}); source it, or leave --live out") from None

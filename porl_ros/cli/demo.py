@@ -22,10 +22,10 @@ from porl_ros.cli.report import report_run
 from porl_ros.errors import PorlError
 from porl_ros.learning.bc import BcConfig
 from porl_ros.learning.config import PorlConfig
-from porl_ros.nodes.bringup import SimulationBringup
+from porl_ros.nodes.bringup.description import SimulationBringup
+from porl_ros.nodes.bringup.processes import NodeProcesses
 from porl_ros.nodes.graph import private_domain
-from porl_ros.nodes.monitor import Monitor
-from porl_ros.nodes.processes import NodeProcesses
+from porl_ros.nodes.watching.monitor import Monitor
 from porl_ros.paths import require_empty_or_missing
 from porl_ros.policy.bundle import load_bundle
 from porl_ros.robot.loading import load_robot

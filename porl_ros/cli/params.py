@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from porl_ros.nodes.bringup import RobotBringup, SimulationBringup, ValidationBringup
+from porl_ros.nodes.bringup.description import RobotBringup, SimulationBringup, ValidationBringup
 from porl_ros.nodes.settings import SETTINGS, Setting, settings_of
 from porl_ros.paths import share_dir
 

@@ -6,9 +6,9 @@ from typing import Self
 
 from porl_ros.cli.terminal import lines
 from porl_ros.errors import PorlError
-from porl_ros.nodes.bringup import NodeSpec
-from porl_ros.nodes.monitor import Monitor
-from porl_ros.nodes.processes import NodeProcesses
+from porl_ros.nodes.bringup.description import NodeSpec
+from porl_ros.nodes.bringup.processes import NodeProcesses
+from porl_ros.nodes.watching.monitor import Monitor
 from porl_ros.policy.bundle import load_bundle
 from porl_ros.validation import audit
 from porl_ros.validation.trials import BEGUN

@@ -11,7 +11,7 @@ from porl_ros.cli.rehearsal_check import Check, check, story
 from porl_ros.cli.rehearsal_plan import FULL, HOME, SHORT, TWIN, write_learner, write_robot
 from porl_ros.cli.rehearsal_twin import Running, Unexpected, ended_trials
 from porl_ros.cli.terminal import lines, tables
-from porl_ros.nodes.bringup import NodeSpec, RobotBringup, SimulationBringup
+from porl_ros.nodes.bringup.description import NodeSpec, RobotBringup, SimulationBringup
 from porl_ros.nodes.graph import private_domain
 from porl_ros.paths import require_empty_or_missing
 from porl_ros.policy.bundle import load_bundle, save_bundle

@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from porl_ros.cli.terminal import lines
 from porl_ros.errors import PorlError
-from porl_ros.nodes.rollout import Rollout, roll_out
+from porl_ros.nodes.checks.rollout import Rollout, roll_out
 from porl_ros.paths import require_empty_or_missing
 from porl_ros.robot.loading import load_robot
 from porl_ros.validation.admission import NotAdmitted

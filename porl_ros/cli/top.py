@@ -37,7 +37,7 @@ LINES_OF_A_ROBOT = (
 def show(namespace: str, once: bool, as_json: bool, patience: float) -> None:
     """Show until Ctrl-C, or once. PorlError when nobody is heard within `patience` seconds."""
     stay_local()
-    from porl_ros.nodes.overview import Overview
+    from porl_ros.nodes.watching.overview import Overview
 
     console = Console()
     with Overview() as overview:

@@ -14,9 +14,9 @@ from std_msgs.msg import String
 
 from porl_ros.errors import ConfigError, PorlError
 from porl_ros.nodes import messages
-from porl_ros.nodes.health import Status, lifecycle
 from porl_ros.nodes.parameters import Changes, Parameters
 from porl_ros.nodes.settings import NodeSettings
+from porl_ros.nodes.watching.health import Status, lifecycle
 from porl_ros.validation import audit
 
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)

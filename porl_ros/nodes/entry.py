@@ -10,8 +10,8 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.logging import get_logger
 
 from porl_ros.nodes.base import PorlNode
-from porl_ros.nodes.diagnostics import Diagnostics
 from porl_ros.nodes.graph import RANGE, stay_local
+from porl_ros.nodes.watching.diagnostics import Diagnostics
 
 try:  # half the latency and CPU of the single-threaded executor (measured); not in every rclpy
     from rclpy.experimental import EventsExecutor

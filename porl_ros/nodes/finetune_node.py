@@ -22,11 +22,11 @@ from porl_ros.learning.run_file import write_run_file
 from porl_ros.nodes import messages
 from porl_ros.nodes.base import PorlNode, stand_back, steady_seconds
 from porl_ros.nodes.entry import run
-from porl_ros.nodes.health import Status
-from porl_ros.nodes.learner_health import LearnerHealth
-from porl_ros.nodes.learner_report import LearnerReport
 from porl_ros.nodes.parameters import Changes, declare
 from porl_ros.nodes.settings import FinetuneSettings, settings_of
+from porl_ros.nodes.watching.health import Status
+from porl_ros.nodes.watching.learner_health import LearnerHealth
+from porl_ros.nodes.watching.learner_report import LearnerReport
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.loading import load_robot
 

@@ -15,8 +15,8 @@ from porl_ros.errors import PorlError
 from porl_ros.nodes import messages
 from porl_ros.nodes.base import PorlNode, stand_back
 from porl_ros.nodes.entry import run
-from porl_ros.nodes.health import Level, Status
 from porl_ros.nodes.settings import GateSettings
+from porl_ros.nodes.watching.health import Level, Status
 from porl_ros.robot.loading import load_robot
 from porl_ros.validation.admission import NotAdmitted, verify
 from porl_ros.validation.evaluation import Evaluator

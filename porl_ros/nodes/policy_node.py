@@ -11,34 +11,34 @@ from functools import partial
 from pathlib import Path
 
 from porl_ros.nodes import messages
-from porl_ros.nodes.admission import GatedRuntime, mode_in_force, warn_while_off
+from porl_ros.nodes.acting.commands import Commands
+from porl_ros.nodes.acting.control import Control, Parts
+from porl_ros.nodes.acting.episodes import Episodes
+from porl_ros.nodes.acting.interaction import Interaction
+from porl_ros.nodes.acting.judges import make_judge
+from porl_ros.nodes.acting.lockstep import Lockstep
+from porl_ros.nodes.acting.paced import Paced
+from porl_ros.nodes.acting.policy_tuning import PolicyTuning
+from porl_ros.nodes.acting.recording import open_writer
+from porl_ros.nodes.acting.reward_topics import listen_for_rewards
+from porl_ros.nodes.acting.state import State, StateTopic
+from porl_ros.nodes.acting.watchdog import Watchdogs
+from porl_ros.nodes.acting.watchdog_table import reactions
 from porl_ros.nodes.base import PorlNode
-from porl_ros.nodes.commands import Commands
-from porl_ros.nodes.control import Control, Parts
-from porl_ros.nodes.deploying import Deploying
 from porl_ros.nodes.entry import run
-from porl_ros.nodes.episodes import Episodes
-from porl_ros.nodes.health import Status
-from porl_ros.nodes.interaction import Interaction
-from porl_ros.nodes.judges import make_judge
-from porl_ros.nodes.learner_link import LearnerLink
-from porl_ros.nodes.lockstep import Lockstep
-from porl_ros.nodes.no_regret import NoRegret
-from porl_ros.nodes.operator import Operator
-from porl_ros.nodes.paced import Paced
 from porl_ros.nodes.parameters import Changes
-from porl_ros.nodes.policy_health import METRICS, PolicyHealth
-from porl_ros.nodes.policy_tuning import PolicyTuning
+from porl_ros.nodes.people.operator import Operator
+from porl_ros.nodes.people.stop import Stop
+from porl_ros.nodes.people.takeover import Takeover
+from porl_ros.nodes.policies.admission import GatedRuntime, mode_in_force, warn_while_off
+from porl_ros.nodes.policies.deploying import Deploying
+from porl_ros.nodes.policies.learner_link import LearnerLink
+from porl_ros.nodes.policies.no_regret import NoRegret
+from porl_ros.nodes.policies.succession import Succession
 from porl_ros.nodes.realtime import NoRealtime, come_first
-from porl_ros.nodes.recording import open_writer
-from porl_ros.nodes.reward_topics import listen_for_rewards
 from porl_ros.nodes.settings import PolicySettings
-from porl_ros.nodes.state import State, StateTopic
-from porl_ros.nodes.stop import Stop
-from porl_ros.nodes.succession import Succession
-from porl_ros.nodes.takeover import Takeover
-from porl_ros.nodes.watchdog import Watchdogs
-from porl_ros.nodes.watchdog_table import reactions
+from porl_ros.nodes.watching.health import Status
+from porl_ros.nodes.watching.policy_health import METRICS, PolicyHealth
 from porl_ros.policy.saturation import saturation_warning
 from porl_ros.replay import ReplayWriter, read_store
 from porl_ros.robot.config import RobotConfig

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from porl_ros.configfile import StrictModel
 from porl_ros.learning.config import LIVE, PorlConfig
-from porl_ros.nodes.watchdog_table import WatchdogSettings
+from porl_ros.nodes.acting.watchdog_table import WatchdogSettings
 
 Device = Literal["auto", "cpu", "cuda"]
 Mode = Literal["lockstep", "paced"]

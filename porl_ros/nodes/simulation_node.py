@@ -12,9 +12,9 @@ from std_srvs.srv import Trigger
 from porl_ros.nodes import messages
 from porl_ros.nodes.base import PorlNode
 from porl_ros.nodes.entry import run
-from porl_ros.nodes.health import Level, Rate, Status
 from porl_ros.nodes.parameters import Changes
 from porl_ros.nodes.settings import SimulationSettings
+from porl_ros.nodes.watching.health import Level, Rate, Status
 from porl_ros.robot.loading import load_robot
 from porl_ros.simulation.robot import SimulatedRobot
 

@@ -10,13 +10,13 @@ pytest.importorskip("launch_ros", reason="launch_ros comes with a ROS 2 distribu
 from launch.actions import DeclareLaunchArgument  # noqa: E402
 
 from launch import LaunchContext  # noqa: E402
-from porl_ros.nodes.bringup import (  # noqa: E402
+from porl_ros.nodes.bringup.description import (  # noqa: E402
     LaunchArguments,
     RobotBringup,
     ValidationBringup,
     launch_arguments,
 )
-from porl_ros.nodes.bringup_multi import MultiBringup  # noqa: E402
+from porl_ros.nodes.bringup.several import MultiBringup  # noqa: E402
 
 FOLDER = Path(__file__).parents[2] / "launch"
 

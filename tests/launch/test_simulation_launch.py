@@ -11,7 +11,7 @@ from launch.actions import DeclareLaunchArgument  # noqa: E402
 
 from launch import LaunchContext  # noqa: E402
 from porl_ros.errors import ConfigError  # noqa: E402
-from porl_ros.nodes.bringup import (  # noqa: E402
+from porl_ros.nodes.bringup.description import (  # noqa: E402
     LaunchArguments,
     SimulationBringup,
     launch_arguments,

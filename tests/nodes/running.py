@@ -10,9 +10,9 @@ import numpy as np
 import yaml
 import zarr
 
-from porl_ros.nodes.bringup import NodeSpec, SimulationBringup
-from porl_ros.nodes.monitor import Monitor
-from porl_ros.nodes.processes import NodeProcesses
+from porl_ros.nodes.bringup.description import NodeSpec, SimulationBringup
+from porl_ros.nodes.bringup.processes import NodeProcesses
+from porl_ros.nodes.watching.monitor import Monitor
 from porl_ros.paths import resolve_robot_config
 
 START = 120.0  # seconds for the nodes to come up and find each other, on a busy machine

@@ -20,9 +20,9 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from porl_ros.nodes import messages
-from porl_ros.nodes.bringup import NodeSpec
-from porl_ros.nodes.monitor import Monitor
-from porl_ros.nodes.processes import NodeProcesses
+from porl_ros.nodes.bringup.description import NodeSpec
+from porl_ros.nodes.bringup.processes import NodeProcesses
+from porl_ros.nodes.watching.monitor import Monitor
 from porl_ros.simulation.robot import SimulatedRobot
 
 TICK = 20_000_000  # ns between two messages of a sensor

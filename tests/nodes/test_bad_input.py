@@ -14,7 +14,7 @@ import yaml
 from std_msgs.msg import Float64MultiArray
 
 from porl_ros.nodes import messages
-from porl_ros.nodes.monitor import Monitor
+from porl_ros.nodes.watching.monitor import Monitor
 from porl_ros.paths import resolve_robot_config
 from porl_ros.replay import ReplaySchema, ReplayWriter
 

@@ -3,7 +3,7 @@
 import pytest
 
 from porl_ros.errors import ConfigError
-from porl_ros.nodes.bringup import LaunchArguments, SimulationBringup, launch_arguments
+from porl_ros.nodes.bringup.description import LaunchArguments, SimulationBringup, launch_arguments
 
 
 def test_every_argument_is_declared_with_description_and_choices():

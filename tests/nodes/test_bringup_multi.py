@@ -11,10 +11,10 @@ from running import LEARNER, System
 
 from porl_ros.errors import ConfigError
 from porl_ros.learning.checkpoint import BOOKS
-from porl_ros.nodes.bringup import RobotBringup
-from porl_ros.nodes.bringup_multi import MultiBringup
-from porl_ros.nodes.monitor import Monitor
-from porl_ros.nodes.processes import NodeProcesses
+from porl_ros.nodes.bringup.description import RobotBringup
+from porl_ros.nodes.bringup.processes import NodeProcesses
+from porl_ros.nodes.bringup.several import MultiBringup
+from porl_ros.nodes.watching.monitor import Monitor
 from porl_ros.replay import read_store
 
 FAST = 4.0  # simulated seconds a second

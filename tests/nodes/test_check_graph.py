@@ -16,11 +16,12 @@ from std_msgs.msg import Bool, Float64MultiArray, Int64
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from porl_ros.nodes import checking, messages
-from porl_ros.nodes.bringup import SimulationBringup
-from porl_ros.nodes.checking import check_graph
-from porl_ros.nodes.monitor import Monitor
-from porl_ros.nodes.processes import NodeProcesses
+from porl_ros.nodes import messages
+from porl_ros.nodes.bringup.description import SimulationBringup
+from porl_ros.nodes.bringup.processes import NodeProcesses
+from porl_ros.nodes.checks import live as checking
+from porl_ros.nodes.checks.live import check_graph
+from porl_ros.nodes.watching.monitor import Monitor
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.loading import load_robot
 from porl_ros.simulation.robot import SimulatedRobot

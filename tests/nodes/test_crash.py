@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from running import running
 
-from porl_ros.nodes.no_regret import _own
+from porl_ros.nodes.policies.no_regret import _own
 from porl_ros.replay import ReplayMemory, read_store
 from porl_ros.replay.tools.episodes import episodes
 

@@ -17,8 +17,8 @@ from by_hand import ACTIVATE, CONFIGURE
 from running import System, running
 from scripted_robot import ScriptedRobot, scripted_robot
 
-from porl_ros.nodes.health import Level, Rate, disk, lifecycle, percentile
-from porl_ros.nodes.overview import Overview
+from porl_ros.nodes.watching.health import Level, Rate, disk, lifecycle, percentile
+from porl_ros.nodes.watching.overview import Overview
 
 LAYOUTS = Path(__file__).parents[2] / "launch" / "layouts"
 NUMERIC = {"std_msgs/msg/Float64", "std_msgs/msg/Int64", "std_msgs/msg/Bool"}

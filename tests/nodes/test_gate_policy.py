@@ -13,9 +13,9 @@ from std_msgs.msg import String
 from test_bad_input import refusals
 
 from porl_ros.nodes import messages
-from porl_ros.nodes.bringup import NodeSpec
-from porl_ros.nodes.monitor import Monitor
-from porl_ros.nodes.processes import NodeProcesses
+from porl_ros.nodes.bringup.description import NodeSpec
+from porl_ros.nodes.bringup.processes import NodeProcesses
+from porl_ros.nodes.watching.monitor import Monitor
 from porl_ros.paths import resolve_robot_config
 from porl_ros.policy.bundle import load_bundle, save_bundle
 from porl_ros.robot.loading import load_robot

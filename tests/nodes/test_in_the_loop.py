@@ -11,7 +11,7 @@ import yaml
 from leftovers import processes_of
 
 from porl_ros.errors import ConfigError
-from porl_ros.nodes.rollout import TookTooLong, roll_out
+from porl_ros.nodes.checks.rollout import TookTooLong, roll_out
 from porl_ros.paths import resolve_robot_config
 from porl_ros.replay import read_store
 from porl_ros.replay.tools.episodes import episodes
@@ -100,7 +100,15 @@ def test_too_good(in_the_loop):
 def test_a_user_gets_the_fixture_and_a_failure_that_says_what_is_missing(tmp_path, robot, base):
     """In a pytest of its own, with nothing of this one's but the plugin."""
     (tmp_path / "test_policy.py").write_text(USERS.format(robot=robot, base=base))
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "porl_ros.nodes.testing", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "porl_ros.nodes.checks.testing",
+        str(tmp_path),
+    ]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from porl_ros.nodes.interaction import Interaction, Mark
-from porl_ros.nodes.judges import by_operator
-from porl_ros.nodes.person import Wish
+from porl_ros.nodes.acting.interaction import Interaction, Mark
+from porl_ros.nodes.acting.judges import by_operator
+from porl_ros.nodes.people.person import Wish
 from porl_ros.policy.bundle import save_bundle
 from porl_ros.policy.runtime import PolicyRuntime
 from porl_ros.replay import Actor, ReplaySchema, ReplayWriter, read_store

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from porl_ros.nodes.judges import ByClassifier, ByTopic, Ruling, by_function, by_operator
+from porl_ros.nodes.acting.judges import ByClassifier, ByTopic, Ruling, by_function, by_operator
 from porl_ros.robot.config_reward import ClassifierReward, TopicReward
 from porl_ros.robot.controller import Outcome
 

@@ -11,7 +11,7 @@ from std_msgs.msg import Int64MultiArray, String
 
 from porl_ros.nodes import messages
 from porl_ros.nodes.base import PorlNode
-from porl_ros.nodes.learner_link import LearnerLink
+from porl_ros.nodes.policies.learner_link import LearnerLink
 from porl_ros.policy.bundle import load_bundle, save_bundle
 from porl_ros.policy.runtime import PolicyRuntime
 

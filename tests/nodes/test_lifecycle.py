@@ -21,10 +21,10 @@ from running import System, read_rows, running
 from std_msgs.msg import Float64MultiArray
 
 from porl_ros.nodes import messages
-from porl_ros.nodes.bringup import NodeSpec
-from porl_ros.nodes.monitor import Monitor
+from porl_ros.nodes.bringup.description import NodeSpec
+from porl_ros.nodes.bringup.processes import NodeProcesses
 from porl_ros.nodes.policy_node import PolicyNode
-from porl_ros.nodes.processes import NodeProcesses
+from porl_ros.nodes.watching.monitor import Monitor
 
 pytestmark = pytest.mark.slow
 

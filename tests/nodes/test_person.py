@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from porl_ros.nodes.person import Person
+from porl_ros.nodes.people.person import Person
 
 JOINTS, SECOND = ("a", "b"), 1_000_000_000
 FORWARD = np.array([0.1, 0.0, 0.0, 0.0, 0.0, 0.0])

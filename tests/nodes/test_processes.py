@@ -6,9 +6,9 @@ import sys
 import pytest
 from leftovers import processes_of
 
-from porl_ros.nodes.bringup import NodeSpec, SimulationBringup
-from porl_ros.nodes.monitor import Monitor
-from porl_ros.nodes.processes import NodeProcesses, ProcessDied
+from porl_ros.nodes.bringup.description import NodeSpec, SimulationBringup
+from porl_ros.nodes.bringup.processes import NodeProcesses, ProcessDied
+from porl_ros.nodes.watching.monitor import Monitor
 
 pytestmark = pytest.mark.slow
 
@@ -49,8 +49,8 @@ def test_an_error_while_they_run_ends_them_too(tmp_path):
 PARENT = """
 import sys, time
 from pathlib import Path
-from porl_ros.nodes.bringup import SimulationBringup
-from porl_ros.nodes.processes import NodeProcesses
+from porl_ros.nodes.bringup.description import SimulationBringup
+from porl_ros.nodes.bringup.processes import NodeProcesses
 
 with NodeProcesses(SimulationBringup(mode="paced").nodes()[:1], Path(sys.argv[1])):
     time.sleep(1000)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from porl_ros.nodes.recording import open_writer
+from porl_ros.nodes.acting.recording import open_writer
 from porl_ros.nodes.settings import PolicySettings
 from porl_ros.replay import Actor, read_store, robot_schema
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import yaml
 
-from porl_ros.nodes.resetting import Resetting
+from porl_ros.nodes.acting.resetting import Resetting
 from porl_ros.paths import resolve_robot_config
 from porl_ros.robot.config import RobotConfig
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from running import System, read_rows, running
 
-from porl_ros.nodes.monitor import Monitor
-from porl_ros.nodes.processes import NodeProcesses, ProcessDied
+from porl_ros.nodes.bringup.processes import NodeProcesses, ProcessDied
+from porl_ros.nodes.watching.monitor import Monitor
 
 pytestmark = pytest.mark.slow
 

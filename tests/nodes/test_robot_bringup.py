@@ -7,9 +7,9 @@ from gated import admit
 from running import System
 
 from porl_ros.errors import ConfigError
-from porl_ros.nodes.bringup import RobotBringup, ValidationBringup
-from porl_ros.nodes.monitor import Monitor
-from porl_ros.nodes.processes import NodeProcesses, ProcessDied
+from porl_ros.nodes.bringup.description import RobotBringup, ValidationBringup
+from porl_ros.nodes.bringup.processes import NodeProcesses, ProcessDied
+from porl_ros.nodes.watching.monitor import Monitor
 
 
 def test_a_robot_is_never_brought_up_without_asking_for_an_admission():

@@ -9,7 +9,7 @@ from knobs import Knobs
 from running import LEARNER, running
 
 from porl_ros.learning.config import LIVE, PorlConfig
-from porl_ros.nodes.processes import NodeProcesses, ProcessDied
+from porl_ros.nodes.bringup.processes import NodeProcesses, ProcessDied
 from porl_ros.nodes.settings import SETTINGS, nested, settings_of
 from porl_ros.validation import audit
 

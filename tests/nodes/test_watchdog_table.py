@@ -7,8 +7,8 @@ import pytest
 
 from porl_ros.configfile import parse
 from porl_ros.errors import ConfigError
-from porl_ros.nodes.watchdog import Watchdogs
-from porl_ros.nodes.watchdog_table import (
+from porl_ros.nodes.acting.watchdog import Watchdogs
+from porl_ros.nodes.acting.watchdog_table import (
     WATCHDOGS,
     Reaction,
     Reason,
@@ -70,9 +70,7 @@ def test_every_reason_has_a_watchdog_that_allows_its_own_reaction():
 
 
 def test_a_reaction_that_a_watchdog_does_not_allow_is_refused():
-    with pytest.raises(
-        ConfigError, match="stale = 'continue': Input should be 'hold', 'ramp"
-    ):
+    with pytest.raises(ConfigError, match="stale = 'continue': Input should be 'hold', 'ramp"):
         parse(WatchdogSettings, {"stale": "continue"}, "reactions")
     assert reactions(WatchdogSettings(stale="stop"))[Reason.STALE] is Reaction.STOP
 

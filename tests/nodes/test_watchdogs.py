@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scripted_robot import TICK, ScriptedRobot, scripted_robot
 
-from porl_ros.nodes.watchdog_table import WATCHDOGS, Reaction, Reason
+from porl_ros.nodes.acting.watchdog_table import WATCHDOGS, Reaction, Reason
 
 pytestmark = pytest.mark.slow
 

@@ -172,7 +172,10 @@ def test_all_mistakes_are_reported_at_once(tmp_path):
 
 
 def test_a_missing_file_lists_the_shipped_ones(tmp_path):
-    with pytest.raises(ConfigError, match=r"no robot config 'ur6e'.*one of: franka_insert, so101_insert, ur5e_insert"):
+    with pytest.raises(
+        ConfigError,
+        match=r"no robot config 'ur6e'.*one of: franka_insert, so101_insert, ur5e_insert",
+    ):
         load_robot("ur6e")
     with pytest.raises(ConfigError, match="give a path to a YAML file"):
         load_robot(tmp_path / "gone.yaml")

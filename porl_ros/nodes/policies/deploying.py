@@ -11,9 +11,9 @@ from pathlib import Path
 from rclpy.task import Future
 
 from porl_ros.errors import PorlError
-from porl_ros.nodes.admission import GatedRuntime
 from porl_ros.nodes.base import PorlNode
-from porl_ros.nodes.succession import Succession
+from porl_ros.nodes.policies.admission import GatedRuntime
+from porl_ros.nodes.policies.succession import Succession
 from porl_ros.policy.canary import Ended, Verdict
 from porl_ros.policy.runtime import Loaded
 from porl_ros.policy.swapping import in_thread

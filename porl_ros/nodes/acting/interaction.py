@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from porl_ros.errors import PorlError
-from porl_ros.nodes.judges import Judge, Ruling, by_function
-from porl_ros.nodes.person import Wish
+from porl_ros.nodes.acting.judges import Judge, Ruling, by_function
+from porl_ros.nodes.people.person import Wish
 from porl_ros.policy.runtime import PolicyRuntime
 from porl_ros.replay import Actor, ReplayWriter
 from porl_ros.robot.controller import Act, Controller, Outcome

@@ -8,18 +8,18 @@ from collections import deque
 from typing import NamedTuple
 
 from porl_ros.nodes import messages
+from porl_ros.nodes.acting.commands import Commands
+from porl_ros.nodes.acting.episodes import Episodes
+from porl_ros.nodes.acting.interaction import Interaction, UnusableObservation
+from porl_ros.nodes.acting.state import State, StateTopic
+from porl_ros.nodes.acting.watchdog import Alarm, Watchdogs
+from porl_ros.nodes.acting.watchdog_table import Reaction, Reason
 from porl_ros.nodes.base import PorlNode
-from porl_ros.nodes.commands import Commands
-from porl_ros.nodes.episodes import Episodes
-from porl_ros.nodes.interaction import Interaction, UnusableObservation
-from porl_ros.nodes.learner_link import LearnerLink
-from porl_ros.nodes.person import Wish
-from porl_ros.nodes.state import State, StateTopic
-from porl_ros.nodes.stop import Stop
-from porl_ros.nodes.takeover import Takeover
+from porl_ros.nodes.people.person import Wish
+from porl_ros.nodes.people.stop import Stop
+from porl_ros.nodes.people.takeover import Takeover
+from porl_ros.nodes.policies.learner_link import LearnerLink
 from porl_ros.nodes.throttle import Throttle
-from porl_ros.nodes.watchdog import Alarm, Watchdogs
-from porl_ros.nodes.watchdog_table import Reaction, Reason
 from porl_ros.replay import ReplayWriter
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.controller import Act

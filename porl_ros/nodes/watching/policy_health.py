@@ -4,12 +4,12 @@ import math
 import time
 from pathlib import Path
 
-from porl_ros.nodes.admission import GatedRuntime
-from porl_ros.nodes.control import Control, Parts
-from porl_ros.nodes.health import Level, Rate, Status, disk, percentile
+from porl_ros.nodes.acting.control import Control, Parts
+from porl_ros.nodes.acting.state import State
+from porl_ros.nodes.acting.watchdog_table import WATCHDOGS, Reason
+from porl_ros.nodes.policies.admission import GatedRuntime
 from porl_ros.nodes.settings import PolicySettings
-from porl_ros.nodes.state import State
-from porl_ros.nodes.watchdog_table import WATCHDOGS, Reason
+from porl_ros.nodes.watching.health import Level, Rate, Status, disk, percentile
 
 # Of the values, those that are topics: policy/metrics/NAME
 METRICS = (

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from porl_ros.nodes.person import Wish
+from porl_ros.nodes.people.person import Wish
 from porl_ros.robot.config import RobotConfig
 
 ARRIVED = 1e-6  # rad; a command that differs by less is the waypoint's

@@ -9,7 +9,7 @@ from std_msgs.msg import Int64MultiArray, String
 from porl_ros.learning.finetuning import WITHOUT_LIMIT, Grant
 from porl_ros.nodes import messages
 from porl_ros.nodes.base import PorlNode, steady_seconds
-from porl_ros.nodes.succession import Succession
+from porl_ros.nodes.policies.succession import Succession
 from porl_ros.policy.runtime import PolicyRuntime
 from porl_ros.policy.swapping import BundleLoader
 

@@ -13,8 +13,8 @@ from rcl_interfaces.msg import Log
 from rclpy.executors import SingleThreadedExecutor
 
 from porl_ros.nodes import messages
-from porl_ros.nodes.diagnostics import TOPIC
-from porl_ros.nodes.health import Level, Status
+from porl_ros.nodes.watching.diagnostics import TOPIC
+from porl_ros.nodes.watching.health import Level, Status
 
 SILENT = 3.0  # seconds after which a node is stale: it should say something every second
 EVENTS = 100  # lines of the log that are kept

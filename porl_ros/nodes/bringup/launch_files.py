@@ -8,7 +8,12 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchDescription
-from porl_ros.nodes.bringup import Arguments, LaunchArguments, NodeSpec, launch_arguments
+from porl_ros.nodes.bringup.description import (
+    Arguments,
+    LaunchArguments,
+    NodeSpec,
+    launch_arguments,
+)
 
 
 def describe(bringup: type[Arguments]) -> LaunchDescription:

@@ -13,7 +13,7 @@ from sensor_msgs.msg import JointState, Joy
 
 from porl_ros.nodes import messages
 from porl_ros.nodes.base import PorlNode
-from porl_ros.nodes.person import Person, Wish
+from porl_ros.nodes.people.person import Person, Wish
 from porl_ros.nodes.throttle import Throttle
 from porl_ros.robot.config import RobotConfig
 

@@ -12,7 +12,7 @@ from rclpy.node import Node
 from std_msgs.msg import Float64
 
 from porl_ros.nodes import messages
-from porl_ros.nodes.health import Level, Status
+from porl_ros.nodes.watching.health import Level, Status
 
 PERIOD = 1.0  # seconds, as diagnostic_updater has it
 TOPIC = "/diagnostics"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from porl_ros.learning.finetuning import FineTuning
 from porl_ros.learning.trainer import Progress, Stage
-from porl_ros.nodes.health import Level, Rate, Status, disk
+from porl_ros.nodes.watching.health import Level, Rate, Status, disk
 
 
 class LearnerHealth:

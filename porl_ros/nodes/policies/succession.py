@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from porl_ros.errors import ConfigError, PorlError
-from porl_ros.nodes.admission import GatedRuntime
 from porl_ros.nodes.base import PorlNode
+from porl_ros.nodes.policies.admission import GatedRuntime
 from porl_ros.nodes.settings import PolicySettings
 from porl_ros.policy.bundle import PolicyBundle
 from porl_ros.policy.canary import Canary, Ended, Trial, Verdict

@@ -11,10 +11,10 @@ from typing import NamedTuple
 from std_srvs.srv import Trigger
 
 from porl_ros.errors import PorlError
+from porl_ros.nodes.acting.control import Parts
+from porl_ros.nodes.acting.interaction import Mark
 from porl_ros.nodes.base import PorlNode
-from porl_ros.nodes.control import Parts
-from porl_ros.nodes.deploying import Deploying
-from porl_ros.nodes.interaction import Mark
+from porl_ros.nodes.policies.deploying import Deploying
 
 
 class Answer(NamedTuple):

@@ -18,10 +18,10 @@ from std_msgs.msg import String
 
 from porl_ros.errors import ConfigError, PorlError
 from porl_ros.nodes import messages
-from porl_ros.nodes.bringup import SimulationBringup, ValidationBringup
+from porl_ros.nodes.bringup.description import SimulationBringup, ValidationBringup
+from porl_ros.nodes.bringup.processes import NodeProcesses
 from porl_ros.nodes.graph import private_domain
-from porl_ros.nodes.monitor import Monitor
-from porl_ros.nodes.processes import NodeProcesses
+from porl_ros.nodes.watching.monitor import Monitor
 from porl_ros.policy.bundle import load_bundle
 from porl_ros.replay import Episode, ReplayReader
 from porl_ros.replay.errors import StoreMissing

@@ -11,7 +11,7 @@ from rclpy.qos import LivelinessPolicy, QoSCompatibility, QoSProfile, qos_check_
 from rosgraph_msgs.msg import Clock
 
 from porl_ros.nodes import messages
-from porl_ros.nodes.checking_sources import SourceCheck
+from porl_ros.nodes.checks.sources import SourceCheck
 from porl_ros.nodes.graph import stay_local
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.messages import nanoseconds

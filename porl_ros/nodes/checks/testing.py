@@ -21,7 +21,7 @@ def in_the_loop(tmp_path_factory) -> Callable:
     """
 
     def run(robot: str | Path, bundle: str | Path, *, success: float = 0.0, **options):
-        from porl_ros.nodes.rollout import roll_out  # every pytest imports this module
+        from porl_ros.nodes.checks.rollout import roll_out  # every pytest imports this module
 
         folder = tmp_path_factory.mktemp("in_the_loop")
         done = roll_out(robot, Path(bundle), folder, **options)

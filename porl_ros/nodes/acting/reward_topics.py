@@ -3,8 +3,8 @@
 from std_msgs.msg import Bool, Float64
 
 from porl_ros.nodes import messages
+from porl_ros.nodes.acting.judges import ByTopic
 from porl_ros.nodes.base import PorlNode
-from porl_ros.nodes.judges import ByTopic
 from porl_ros.nodes.throttle import Throttle
 from porl_ros.robot.config_reward import TopicReward
 

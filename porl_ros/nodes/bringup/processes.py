@@ -11,7 +11,7 @@ from typing import Self
 import yaml
 
 from porl_ros.errors import PorlError
-from porl_ros.nodes.bringup import NodeSpec
+from porl_ros.nodes.bringup.description import NodeSpec
 
 PR_SET_PDEATHSIG = 1
 GRACE = 15.0  # seconds from the polite signal to the rude one

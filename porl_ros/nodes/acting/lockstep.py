@@ -3,10 +3,10 @@
 Wall time means nothing here, so no watchdog looks at it: the simulator waits.
 """
 
+from porl_ros.nodes.acting.control import Control
+from porl_ros.nodes.acting.state import State
+from porl_ros.nodes.acting.watchdog_table import Reaction, Reason
 from porl_ros.nodes.base import STEADY
-from porl_ros.nodes.control import Control
-from porl_ros.nodes.state import State
-from porl_ros.nodes.watchdog_table import Reaction, Reason
 from porl_ros.robot.observation import Sample
 
 

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from porl_ros.nodes.plausible import Plausible
-from porl_ros.nodes.watchdog_table import Reaction, Reason
+from porl_ros.nodes.acting.plausible import Plausible
+from porl_ros.nodes.acting.watchdog_table import Reaction, Reason
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.observation import Sample
 

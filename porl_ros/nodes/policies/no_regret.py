@@ -7,8 +7,8 @@ from std_msgs.msg import String
 
 from porl_ros.nodes import messages
 from porl_ros.nodes.base import PorlNode
-from porl_ros.nodes.learner_link import LearnerLink
-from porl_ros.nodes.succession import Succession
+from porl_ros.nodes.policies.learner_link import LearnerLink
+from porl_ros.nodes.policies.succession import Succession
 from porl_ros.policy.canary import Ended
 from porl_ros.policy.fallback import Fallback
 from porl_ros.policy.guard import GoBack, NoRegretGuard

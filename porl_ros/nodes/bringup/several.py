@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from porl_ros.nodes.bringup import Arguments, NodeSpec, RobotBringup
+from porl_ros.nodes.bringup.description import Arguments, NodeSpec, RobotBringup
 from porl_ros.robot.config_types import require_unique
 
 # Each simulated robot has its own time, and all hear of policies one namespace up.

@@ -1,9 +1,9 @@
 """Control by the clock, as on a robot: a step every control period, on the latest samples."""
 
-from porl_ros.nodes.control import Control
-from porl_ros.nodes.state import State
-from porl_ros.nodes.watchdog import Alarm
-from porl_ros.nodes.watchdog_table import Reaction, Reason
+from porl_ros.nodes.acting.control import Control
+from porl_ros.nodes.acting.state import State
+from porl_ros.nodes.acting.watchdog import Alarm
+from porl_ros.nodes.acting.watchdog_table import Reaction, Reason
 from porl_ros.robot.observation import Sample
 
 

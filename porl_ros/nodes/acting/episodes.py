@@ -5,12 +5,12 @@ from collections.abc import Callable
 from std_msgs.msg import Bool, Float64, Int64
 
 from porl_ros.nodes import messages
+from porl_ros.nodes.acting.interaction import EpisodeResult, Interaction
+from porl_ros.nodes.acting.resets import ResetClient
+from porl_ros.nodes.acting.resetting import Resetting
 from porl_ros.nodes.base import PorlNode, steady_seconds
-from porl_ros.nodes.interaction import EpisodeResult, Interaction
-from porl_ros.nodes.no_regret import NoRegret
-from porl_ros.nodes.resets import ResetClient
-from porl_ros.nodes.resetting import Resetting
-from porl_ros.nodes.succession import Succession
+from porl_ros.nodes.policies.no_regret import NoRegret
+from porl_ros.nodes.policies.succession import Succession
 from porl_ros.policy.runtime import PolicyRuntime
 from porl_ros.robot.config import RobotConfig
 from porl_ros.simulation.env import SEEDS_APART

@@ -4,11 +4,11 @@ All of it is a few assignments in the control thread, between two steps.
 """
 
 from porl_ros.errors import ConfigError
-from porl_ros.nodes.admission import MODES, GatedRuntime
+from porl_ros.nodes.acting.watchdog import Watchdogs
+from porl_ros.nodes.acting.watchdog_table import reactions
+from porl_ros.nodes.people.takeover import Takeover
+from porl_ros.nodes.policies.admission import MODES, GatedRuntime
 from porl_ros.nodes.settings import PolicySettings
-from porl_ros.nodes.takeover import Takeover
-from porl_ros.nodes.watchdog import Watchdogs
-from porl_ros.nodes.watchdog_table import reactions
 from porl_ros.robot.controller import Controller
 
 

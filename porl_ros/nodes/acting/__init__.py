@@ -1,0 +1,1 @@
+"""From sensor messages to commands: steps, episodes, watchdogs, what is recorded."""

@@ -1,0 +1,1 @@
+"""Which nodes make a system, and how they are started."""

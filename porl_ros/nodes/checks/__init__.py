@@ -1,0 +1,1 @@
+"""A robot config and a policy against nodes that run."""

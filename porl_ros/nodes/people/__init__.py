@@ -1,0 +1,1 @@
+"""What a person says: stop, taking over, marks and resets."""

@@ -1,0 +1,1 @@
+"""How nodes are: diagnostics, metrics, and who listens to them."""
