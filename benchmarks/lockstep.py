@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import write_results
-from porl_ros.nodes.bringup import SimulationBringup
+from porl_ros.nodes.bringup.description import SimulationBringup
+from porl_ros.nodes.bringup.processes import NodeProcesses
 from porl_ros.nodes.graph import private_domain
-from porl_ros.nodes.monitor import Monitor
-from porl_ros.nodes.processes import NodeProcesses
+from porl_ros.nodes.watching.monitor import Monitor
 from porl_ros.policy.bundle import save_bundle
 from porl_ros.policy.network import Actor, NumpyActor
 from porl_ros.robot.loading import load_robot

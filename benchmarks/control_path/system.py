@@ -9,9 +9,9 @@ from pathlib import Path
 
 import yaml
 
-from porl_ros.nodes.bringup import NodeSpec
-from porl_ros.nodes.monitor import Monitor
-from porl_ros.nodes.processes import NodeProcesses, die_with_parent
+from porl_ros.nodes.bringup.description import NodeSpec
+from porl_ros.nodes.bringup.processes import NodeProcesses, die_with_parent
+from porl_ros.nodes.watching.monitor import Monitor
 from porl_ros.paths import resolve_robot_config
 from porl_ros.policy.bundle import save_bundle
 from porl_ros.policy.network import Actor
