@@ -1,6 +1,6 @@
 """What the gate is worth: its verdicts on bundles of many qualities, against the twin.
 
-    python -m benchmarks gate_worth             # three seeds; a quarter of an hour a seed
+    python -m benchmarks gate_worth             # three seeds; the better part of an hour
     python -m benchmarks gate_worth --seed 1    # one of them
     python -m benchmarks gate_worth --slice     # little of everything
 
