@@ -76,6 +76,6 @@ setup(
             *(f"{node} = {NAME}.nodes.{node}:main" for node in NODES),
         ],
         # By the name of its module: so it is one plugin, whoever else asks for it by that.
-        "pytest11": [f"{NAME} = {NAME}.nodes.checks.testing"],
+        "pytest11": [f"{NAME}.nodes.checks.testing = {NAME}.nodes.checks.testing"],
     },
 )
