@@ -39,18 +39,20 @@ NO_CONTRACT |= {"kinematics": {"prefix"}}  # what matters of it is in the names 
 
 
 class Kinematics(StrictModel):
-    """The arm as a MuJoCo model: forward and inverse kinematics of the tool point.
+    """The arm as a MuJoCo model: forward and inverse kinematics of the tool point."""
 
-    `prefix` comes before every name of the model, where the robot's driver has one. `tool_site`: a
-    site of it, or a body, whose frame is meant then.
-    """
-
-    model: str
-    prefix: str = ""
-    joints: tuple[str, ...] = Field(min_length=1)
-    home: tuple[FiniteFloat, ...]
-    tool_site: str
-    tool_offset: Vector3 = (0.0, 0.0, 0.0)
+    model: str = Field(
+        description="MJCF or URDF: `package:path/inside/it.xml`, or a path relative to `sim/`"
+    )
+    prefix: str = Field(
+        "", description="before every name of the model, where the robot's driver has one"
+    )
+    joints: tuple[str, ...] = Field(
+        min_length=1, description="the arm's, in the order in which commands carry them"
+    )
+    home: tuple[FiniteFloat, ...] = Field(description="position of each joint [rad]")
+    tool_site: str = Field(description="site of the model, or a body, whose frame is meant then")
+    tool_offset: Vector3 = Field((0.0, 0.0, 0.0), description="the tool point in that frame [m]")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -63,24 +65,29 @@ class Kinematics(StrictModel):
 
 
 class Simulation(StrictModel):
-    """The MuJoCo scene that stands in for this robot, and which of its cells by default: by name,
-    or a file as `porl calibrate` writes it."""
+    """The MuJoCo scene that stands in for this robot, and which of its cells by default."""
 
-    scene: str
-    variant: str = Field(min_length=1)
+    scene: str = Field(description="file in `sim/`")
+    variant: str = Field(
+        min_length=1,
+        description="one of its cells by name, or a file as `porl calibrate` writes it",
+    )
 
 
 class RobotConfig(StrictModel):
     """Everything that must be equal for a policy, a store and a robot to fit together.
 
-    `physical` says that commands reach a real robot; then no limit may be absent. `reward` says who
-    judges on this robot, `reset` how it comes to the begin of an episode, `gate` what a policy must
-    have shown before a physical robot runs it.
+    `reward` says who judges on this robot, `reset` how it comes to the begin of an episode, `gate`
+    what a policy must have shown before a physical robot runs it.
     """
 
-    name: Name
-    physical: bool = False
-    control_rate: PositiveFloat
+    name: Name = Field(description="a label for people")
+    physical: bool = Field(
+        False, description="commands reach a real robot; then no limit may be absent"
+    )
+    control_rate: PositiveFloat = Field(
+        description="control steps a second; an action is held for one [Hz]"
+    )
     kinematics: Kinematics
     observation: Observation
     action: Action

@@ -19,40 +19,63 @@ from porl_ros.robot.contract import contract_hash
 
 
 class Bounds(StrictModel):
-    """What no policy may exceed, however successful. `null`: no such bound.
+    """What no policy may exceed, however successful. `null`: no such bound."""
 
-    `interventions`: share of the control steps in which the safety filter changed the command.
-    `velocity`, `acceleration`: the highest of what is sent, as a share of that joint's limit.
-    `contact_force` [N]: the highest between robot (with tool) and anything else.
-    `chatter`: mean squared second difference of the executed actions; 16 is from one end of the box
-    to the other in every step. `roughness`: the same, in multiples of the reference's.
-    """
-
-    interventions: NonNegativeFloat | None = Field(0.05, le=1.0)
-    velocity: PositiveFloat | None = Field(1.0, le=1.0)
-    acceleration: PositiveFloat | None = Field(1.0, le=1.0)
-    contact_force: PositiveFloat | None = 250.0
-    chatter: PositiveFloat | None = 1.5
-    roughness: PositiveFloat | None = 3.0
+    interventions: NonNegativeFloat | None = Field(
+        0.05,
+        le=1.0,
+        description="share of the control steps in which the safety filter changed the command",
+    )
+    velocity: PositiveFloat | None = Field(
+        1.0, le=1.0, description="the highest of what is sent, as a share of that joint's limit"
+    )
+    acceleration: PositiveFloat | None = Field(1.0, le=1.0, description="the same of accelerations")
+    contact_force: PositiveFloat | None = Field(
+        250.0, description="the highest between robot (with tool) and anything else [N]"
+    )
+    chatter: PositiveFloat | None = Field(
+        1.5,
+        description="mean squared second difference of the executed actions; 16 is from one "
+        "end of the box to the other in every step",
+    )
+    roughness: PositiveFloat | None = Field(
+        3.0, description="the same, in multiples of the reference's"
+    )
 
 
 class Rule(StrictModel):
-    """When a policy is admitted. At least one of `success` and `worse_by` must be there.
+    """When a policy is admitted. At least one of `success` and `worse_by` must be there."""
 
-    `success`: its success must be shown to be at least this. `margin`: one that is better by this
-    much is not turned away with more than `false_refusal`. `worse_by`: compared with a reference,
-    if one is named, it must be shown not to be worse by this much. `false_admission`: chance that
-    a policy that falls short is admitted. `least`: episodes before an admission, at least; how many
-    there are at most is the suite's to say. `valid_days`: how long an admission holds.
-    """
-
-    success: float | None = Field(0.8, gt=0.0, lt=1.0)
-    margin: float = Field(0.15, gt=0.0, lt=1.0)
-    worse_by: float | None = Field(0.1, gt=0.0, lt=1.0)
-    false_admission: float = Field(0.05, gt=0.0, lt=0.5)
-    false_refusal: float = Field(0.1, gt=0.0, lt=0.5)
-    least: PositiveInt = 40
-    valid_days: PositiveFloat | None = 90.0
+    success: float | None = Field(
+        0.8, gt=0.0, lt=1.0, description="success that must be shown, at least; null: not asked for"
+    )
+    margin: float = Field(
+        0.15,
+        gt=0.0,
+        lt=1.0,
+        description="of success, that makes a refusal unlikely: see `false_refusal`",
+    )
+    worse_by: float | None = Field(
+        0.1,
+        gt=0.0,
+        lt=1.0,
+        description="compared with a reference, if one is named, it must be shown not to be "
+        "worse by this much; null: not asked for",
+    )
+    false_admission: float = Field(
+        0.05, gt=0.0, lt=0.5, description="chance that a policy that falls short is admitted"
+    )
+    false_refusal: float = Field(
+        0.1, gt=0.0, lt=0.5, description="chance that one that is better by `margin` is turned away"
+    )
+    least: PositiveInt = Field(
+        40,
+        description="episodes before an admission, at least; how many at most is the suite's "
+        "to say",
+    )
+    valid_days: PositiveFloat | None = Field(
+        90.0, description="how long an admission holds; null: for ever [days]"
+    )
     bounds: Bounds = Bounds()
 
     @model_validator(mode="after")
@@ -73,20 +96,31 @@ class Rule(StrictModel):
 
 
 class Canary(StrictModel):
-    """How a newly admitted policy is tried on the robot itself, beside the one that acts.
+    """How a newly admitted policy is tried on the robot itself, beside the one that acts."""
 
-    `share`: of the episodes it acts in one of 1/share, rounded; 0: it acts in all of them at once.
-    `worse_by`: it is promoted once it is shown not to be worse by this much, and withdrawn once it
-    is found to be worse. `false_promotion`: chance that one that is worse by so much is promoted.
-    `false_withdrawal`: chance that one that is no worse is withdrawn. `episodes`: of its own, after
-    which a trial ends undecided: the incumbent stays.
-    """
-
-    share: float = Field(0.0, ge=0.0, le=0.5)
-    worse_by: float = Field(0.2, gt=0.0, lt=1.0)
-    false_promotion: float = Field(0.05, gt=0.0, lt=0.5)
-    false_withdrawal: float = Field(0.05, gt=0.0, lt=0.5)
-    episodes: PositiveInt = 60
+    share: float = Field(
+        0.0,
+        ge=0.0,
+        le=0.5,
+        description="of the episodes it acts in one of 1/share, rounded; 0: it acts in all of "
+        "them at once",
+    )
+    worse_by: float = Field(
+        0.2,
+        gt=0.0,
+        lt=1.0,
+        description="it is promoted once it is shown not to be worse by this much, and "
+        "withdrawn once it is found to be worse",
+    )
+    false_promotion: float = Field(
+        0.05, gt=0.0, lt=0.5, description="chance that one that is worse by so much is promoted"
+    )
+    false_withdrawal: float = Field(
+        0.05, gt=0.0, lt=0.5, description="chance that one that is no worse is withdrawn"
+    )
+    episodes: PositiveInt = Field(
+        60, description="of its own, after which a trial ends undecided: the incumbent stays"
+    )
 
     @property
     def block(self) -> int:
@@ -102,12 +136,16 @@ def _word(mode: object) -> object:
 class Gate(StrictModel):
     """Which bundles must be admitted before a physical robot runs them.
 
-    `initial`: the one it begins with. `every`: each that a learner offers, too. `off`: none, which
-    a physical robot must be told in so many words: `i_accept_an_unchecked_policy`. `canary`: how
-    what was admitted is tried on the robot, wherever the gate is on.
+    `canary`: how what was admitted is tried on the robot, wherever the gate is on.
     """
 
-    mode: Annotated[Literal["initial", "every", "off"], BeforeValidator(_word)] = "initial"
-    i_accept_an_unchecked_policy: bool = False
+    mode: Annotated[Literal["initial", "every", "off"], BeforeValidator(_word)] = Field(
+        "initial",
+        description="initial: the one it begins with; every: each that a learner offers, too; "
+        "off: none, which a physical robot must be told in so many words",
+    )
+    i_accept_an_unchecked_policy: bool = Field(
+        False, description="must stand beside `off` on a physical robot"
+    )
     rule: Rule = Rule()
     canary: Canary = Canary()

@@ -15,10 +15,12 @@ class JointStateSource(StrictModel):
     """`sensor_msgs/msg/JointState`, read by joint name, never by position in the message."""
 
     type: Literal["sensor_msgs/msg/JointState"]
-    name: Name
-    topic: Topic
-    joints: tuple[str, ...] = Field(min_length=1)
-    max_age: PositiveFloat
+    name: Name = Field(description="its signals are `NAME.position` and `NAME.velocity`")
+    topic: Topic = Field(description="relative to the robot's namespace")
+    joints: tuple[str, ...] = Field(
+        min_length=1, description="whose readings it has, in this order"
+    )
+    max_age: PositiveFloat = Field(description="an older sample is not acted upon [s]")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -35,9 +37,9 @@ class PoseSource(StrictModel):
     """`geometry_msgs/msg/PoseStamped` in the frame of the robot's base; metres, quaternion xyzw."""
 
     type: Literal["geometry_msgs/msg/PoseStamped"]
-    name: Name
-    topic: Topic
-    max_age: PositiveFloat
+    name: Name = Field(description="its signals are `NAME.position` and `NAME.orientation`")
+    topic: Topic = Field(description="relative to the robot's namespace")
+    max_age: PositiveFloat = Field(description="an older sample is not acted upon [s]")
 
     @property
     def signals(self) -> dict[str, tuple[str, ...]]:
@@ -50,14 +52,20 @@ Source = Annotated[JointStateSource | PoseSource, Field(discriminator="type")]
 class Feature(StrictModel):
     """One named block of the observation vector: scale * transform(signal - minus)."""
 
-    name: Name
-    signal: str
-    minus: str | None = None
-    change: bool = False
-    elements: tuple[str, ...] | None = Field(None, min_length=1)
-    transform: Literal["identity", "signed_sqrt"] = "identity"
-    scale: FiniteFloat = 1.0
-    unit: str = ""
+    name: Name = Field(description="a label, unique")
+    signal: str = Field(
+        description="one of a source, or `tool.position`, `target.position`, `last_action`"
+    )
+    minus: str | None = Field(None, description="signal that is subtracted")
+    change: bool = Field(False, description="the signal's change since the last step instead")
+    elements: tuple[str, ...] | None = Field(
+        None, min_length=1, description="names of those that are taken; null: all"
+    )
+    transform: Literal["identity", "signed_sqrt"] = Field(
+        "identity", description="of the difference; the root stretches what is near 0"
+    )
+    scale: FiniteFloat = Field(1.0, description="factor, for values around 1; not 0")
+    unit: str = Field("", description="of the signal, for people")
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -38,23 +38,29 @@ class ClassifierReward(_Sparse):
     """
 
     source: Literal["classifier"]
-    path: Path
-    threshold: float = Field(0.9, gt=0.0, lt=1.0)
-    consecutive: PositiveInt = 2
+    path: Path = Field(description="folder that `porl classifier train` wrote")
+    threshold: float = Field(0.9, gt=0.0, lt=1.0, description="probability that counts as success")
+    consecutive: PositiveInt = Field(
+        2, description="steps, one after the other, in which it must be reached"
+    )
 
 
 class TopicReward(StrictModel):
-    """Messages; one counts for the step in which it arrives.
-
-    `done` (`std_msgs/msg/Bool`): a true one ends the episode, a success unless `reward` is given.
-    `reward` (`std_msgs/msg/Float64`): what the step was worth, the last one that came; without one,
-    0. Values outside `range` are not taken.
-    """
+    """Messages; one counts for the step in which it arrives."""
 
     source: Literal["topic"]
-    done: Topic
-    reward: Topic | None = None
-    range: tuple[FiniteFloat, FiniteFloat] = (0.0, 1.0)
+    done: Topic = Field(
+        description="`std_msgs/msg/Bool`; a true one ends the episode, a success unless "
+        "`reward` is given"
+    )
+    reward: Topic | None = Field(
+        None,
+        description="`std_msgs/msg/Float64`: what the step was worth, the last one that came; "
+        "without one, 0",
+    )
+    range: tuple[FiniteFloat, FiniteFloat] = Field(
+        (0.0, 1.0), description="least and greatest reward; values outside are not taken"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

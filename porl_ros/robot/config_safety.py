@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Self
 
-from pydantic import FiniteFloat, PositiveFloat, model_validator
+from pydantic import Field, FiniteFloat, PositiveFloat, model_validator
 
 from porl_ros.configfile import StrictModel
 from porl_ros.robot.config_types import Vector3, require_order
@@ -12,8 +12,8 @@ from porl_ros.robot.config_types import Vector3, require_order
 class Box3(StrictModel):
     """An axis-aligned box in the frame of the robot's base, metres."""
 
-    lower: Vector3
-    upper: Vector3
+    lower: Vector3 = Field(description="its corner nearest to minus infinity [m]")
+    upper: Vector3 = Field(description="the opposite one [m]")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -24,18 +24,19 @@ class Box3(StrictModel):
 
 
 class JointLimit(StrictModel):
-    """What a command may ask of one joint; rad, rad/s, ... (m, m/s, ... for a sliding joint).
+    """What a command may ask of one joint; m, m/s, ... for one that slides."""
 
-    `acceleration` and `deviation` (from the measured position) must be stated: a number, or `null`
-    for no such limit, which only a simulation may have. `jerk` may be left out.
-    """
-
-    lower: FiniteFloat
-    upper: FiniteFloat
-    velocity: PositiveFloat
-    acceleration: PositiveFloat | None
-    deviation: PositiveFloat | None
-    jerk: PositiveFloat | None = None
+    lower: FiniteFloat = Field(description="least position [rad]")
+    upper: FiniteFloat = Field(description="greatest position [rad]")
+    velocity: PositiveFloat = Field(description="greatest speed [rad/s]")
+    acceleration: PositiveFloat | None = Field(
+        description="greatest; null: none, which only a simulation may have [rad/s²]"
+    )
+    deviation: PositiveFloat | None = Field(
+        description="of a command from the measured position; null: any, which only a "
+        "simulation may have [rad]"
+    )
+    jerk: PositiveFloat | None = Field(None, description="greatest; null: none [rad/s³]")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -46,7 +47,7 @@ class JointLimit(StrictModel):
 class Safety(StrictModel):
     """Limits of every command, per commanded joint, and the box the tool must stay in."""
 
-    joints: dict[str, JointLimit]
+    joints: dict[str, JointLimit] = Field(description="limits of each commanded joint")
     workspace: Box3
 
     def absent(self) -> Iterator[str]:

@@ -17,21 +17,29 @@ __all__ = ["InsertTask", "LiftTask", "PickPlaceTask", "SceneConfig", "Task", "Va
 class Attachment(StrictModel):
     """A MJCF file mounted on a site of the arm; `prefix` sets its names apart from the arm's."""
 
-    model: str
-    site: str
-    prefix: str = ""
+    model: str = Field(
+        description="MJCF: `package:path/inside/it.xml`, or a path relative to `sim/`"
+    )
+    site: str = Field(description="of the arm")
+    prefix: str = Field("", description="before all its names")
 
 
 class InsertTask(StrictModel):
     """A peg on the flange goes into a socket that stands somewhere else each episode."""
 
     kind: Literal["insert"]
-    estimate_source: Name
-    socket_body: str
-    socket_height: PositiveFloat
-    socket_spread: NonNegativeFloat
-    start_height: PositiveFloat
-    start_spread: NonNegativeFloat
+    estimate_source: Name = Field(
+        description="observation source that carries the socket's estimated pose"
+    )
+    socket_body: str = Field(description="mocap body of the world")
+    socket_height: PositiveFloat = Field(description="of its top above the table [m]")
+    socket_spread: NonNegativeFloat = Field(
+        description="it stands within +- this of the tool's home in x and y [m]"
+    )
+    start_height: PositiveFloat = Field(
+        description="the tool starts this far above the socket's top [m]"
+    )
+    start_spread: NonNegativeFloat = Field(description="within +- this on each axis [m]")
 
     @property
     def height(self) -> float:
@@ -43,12 +51,16 @@ class LiftTask(StrictModel):
     """A cube lies somewhere, turned somehow; the gripper picks it up."""
 
     kind: Literal["lift"]
-    estimate_source: Name
-    object_body: str
-    object_height: PositiveFloat
-    object_spread: NonNegativeFloat
-    start_height: PositiveFloat
-    start_spread: NonNegativeFloat
+    estimate_source: Name = Field(
+        description="observation source that carries the object's estimated pose"
+    )
+    object_body: str = Field(description="body of the world")
+    object_height: PositiveFloat = Field(description="of its centre above the table [m]")
+    object_spread: NonNegativeFloat = Field(
+        description="it lies within +- this of the tool's home in x and y [m]"
+    )
+    start_height: PositiveFloat = Field(description="the tool starts this far above it [m]")
+    start_spread: NonNegativeFloat = Field(description="within +- this on each axis [m]")
 
     @property
     def height(self) -> float:
@@ -60,9 +72,13 @@ class PickPlaceTask(LiftTask):
     """The cube is lifted, carried to a mark that is somewhere else each episode, and let go."""
 
     kind: Literal["pick_place"]
-    goal_source: Name
-    goal_body: str
-    goal_apart: NonNegativeFloat
+    goal_source: Name = Field(
+        description="observation source that carries the mark's estimated pose"
+    )
+    goal_body: str = Field(description="mocap body of the world")
+    goal_apart: NonNegativeFloat = Field(
+        description="how far from the object the mark is, at least [m]"
+    )
 
 
 Task = Annotated[InsertTask | LiftTask | PickPlaceTask, Field(discriminator="kind")]
@@ -71,12 +87,12 @@ Task = Annotated[InsertTask | LiftTask | PickPlaceTask, Field(discriminator="kin
 class SceneConfig(StrictModel):
     """A scene file. Its hash is not part of the contract: a policy may move to another cell."""
 
-    world: str
-    timestep: PositiveFloat
-    attachments: tuple[Attachment, ...] = ()
-    camera: str
+    world: str = Field(description="MJCF in `sim/`: what stands around the arm")
+    timestep: PositiveFloat = Field(description="of the physics [s]")
+    attachments: tuple[Attachment, ...] = Field((), description="what the arm carries")
+    camera: str = Field(description="of the world, for videos")
     task: Task
-    variants: dict[Name, Variant] = Field(min_length=1)
+    variants: dict[Name, Variant] = Field(min_length=1, description="the cells, by name")
     suite: Suite | None = None
     _name: str = PrivateAttr("")  # of the file
 

@@ -44,17 +44,19 @@ class Suite(StrictModel):
     Factors multiply the cell's value; the others are added to it, and what would be under 0 is 0.
     """
 
-    nominal: Count  # episodes in the cell as it is
-    randomised: Count  # episodes in cells that are drawn around it
-    friction: Factor | None = None
-    damping: Factor = (1.0, 1.0)
-    spread: Factor = (1.0, 1.0)
-    payload: Added = (0.0, 0.0)  # kg
-    latency: Added = (0.0, 0.0)  # s
-    estimate_offset: HalfWidths = (0.0, 0.0, 0.0)  # m, +- this on each axis
-    estimate_noise: Added = (0.0, 0.0)  # m
-    joint_noise: Added = (0.0, 0.0)  # rad
-    dropped: Annotated[Added, AfterValidator(_below_one)] = (0.0, 0.0)
+    nominal: Count = Field(description="episodes in the cell as it is")
+    randomised: Count = Field(description="episodes in cells that are drawn around it")
+    friction: Factor | None = Field(None, description="factor; null: not randomised")
+    damping: Factor = Field((1.0, 1.0), description="factor")
+    spread: Factor = Field((1.0, 1.0), description="factor")
+    payload: Added = Field((0.0, 0.0), description="added [kg]")
+    latency: Added = Field((0.0, 0.0), description="added [s]")
+    estimate_offset: HalfWidths = Field((0.0, 0.0, 0.0), description="+- this on each axis [m]")
+    estimate_noise: Added = Field((0.0, 0.0), description="added [m]")
+    joint_noise: Added = Field((0.0, 0.0), description="added [rad]")
+    dropped: Annotated[Added, AfterValidator(_below_one)] = Field(
+        (0.0, 0.0), description="added, under 1"
+    )
 
     @classmethod
     def load(cls, scene: str) -> Self:

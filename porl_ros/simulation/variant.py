@@ -16,17 +16,31 @@ class Variant(StrictModel):
     """What is particular about one cell; the defaults are the scene as its files describe it."""
 
     # Dynamics.
-    friction: PositiveFloat | None = None  # sliding, of what the task is about; None: the files'
-    damping: PositiveFloat = 1.0  # times that of the commanded joints and their drives
-    payload: NonNegativeFloat = 0.0  # kg at the tool point that the arm's controller knows not of
-    latency: NonNegativeFloat = 0.0  # s from a command to its effect
+    friction: PositiveFloat | None = Field(
+        None, description="sliding, of what the task is about; null: the files'"
+    )
+    damping: PositiveFloat = Field(
+        1.0, description="times that of the commanded joints and their drives"
+    )
+    payload: NonNegativeFloat = Field(
+        0.0, description="at the tool point, that the arm's controller knows not of [kg]"
+    )
+    latency: NonNegativeFloat = Field(0.0, description="from a command to its effect [s]")
     # What the sensors say.
-    estimate_offset: Vector3 = (0.0, 0.0, 0.0)  # m, constant: the calibration's
-    estimate_noise: NonNegativeFloat = 0.0  # m, uniform +- this an axis, constant in an episode
-    joint_noise: NonNegativeFloat = 0.0  # rad, standard deviation of each reading
-    dropped: Share = 0.0  # probability that a source's new sample is lost: the last one stays
+    estimate_offset: Vector3 = Field(
+        (0.0, 0.0, 0.0), description="constant error of what vision says: the calibration's [m]"
+    )
+    estimate_noise: NonNegativeFloat = Field(
+        0.0, description="uniform +- this an axis, constant in an episode [m]"
+    )
+    joint_noise: NonNegativeFloat = Field(
+        0.0, description="standard deviation of each reading [rad]"
+    )
+    dropped: Share = Field(
+        0.0, description="probability that a source's new sample is lost: the last one stays"
+    )
     # Where things are.
-    spread: PositiveFloat = 1.0  # times the task's spreads
+    spread: PositiveFloat = Field(1.0, description="times the task's spreads")
 
 
 class Calibration(StrictModel):
@@ -55,7 +69,7 @@ class Calibration(StrictModel):
 class CellFile(StrictModel):
     """A cell in a file of its own, for one scene: `porl calibrate` writes them, and people may."""
 
-    scene: str
+    scene: str = Field(description="file in `sim/` that it is a cell of")
     variant: Variant
     calibration: Calibration | None = None
 
