@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from porl_ros.cli.exit_codes import ExitCode
 from porl_ros.cli.terminal import lines, tables
 from porl_ros.errors import ConfigError, PorlError
 from porl_ros.paths import resolve_robot_config
@@ -15,7 +16,6 @@ from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.loading import load_robot
 from porl_ros.simulation.checking import Finding, check_scene
 
-WRONG = 3
 COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
@@ -54,7 +54,7 @@ def check(
     else:
         tables.print(_table(found))
         lines.print(f"{config}: {count['error']} errors, {count['warning']} warnings")
-    raise typer.Exit(WRONG if count["error"] else 0)
+    raise typer.Exit(ExitCode.NOT_GOOD_ENOUGH if count["error"] else 0)
 
 
 def _findings(

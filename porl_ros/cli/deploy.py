@@ -4,8 +4,8 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from porl_ros.cli.exit_codes import ExitCode
 from porl_ros.cli.terminal import lines, readable
-from porl_ros.cli.validate import NOT_ADMITTED
 from porl_ros.robot.loading import load_robot
 from porl_ros.validation.admission import NotAdmitted
 from porl_ros.validation.deployment import deploy, rollback
@@ -27,7 +27,7 @@ def _change(place: Path, change) -> int:
             change()
     except NotAdmitted as error:
         lines.print(f"[bold red]not admitted[/] ({error.reason}): {escape(str(error))}")
-        return NOT_ADMITTED
+        return ExitCode.NOT_GOOD_ENOUGH
     lines.print(
         f"{escape(str(place))} -> {escape(str(place.resolve()))}; a policy node takes it when it "
         "is configured the next time"

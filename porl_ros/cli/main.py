@@ -1,9 +1,4 @@
-"""`porl`: one command for everything that is done from a terminal.
-
-Exit codes: 0 done, 1 an error that is told in a sentence, 2 wrong usage, 3 a policy that is not
-admitted or falls short (`porl validate`, `porl rollout`) or a robot config in which something is
-wrong (`porl check`), 4 a rehearsal that did not go as it must, 130 interrupted.
-"""
+"""`porl`: one command for everything that is done from a terminal."""
 
 import atexit
 import sys
@@ -16,6 +11,7 @@ from rich.markup import escape
 
 from porl_ros import __version__
 from porl_ros.cli import calibrate, check, classifier, policy, replay
+from porl_ros.cli.exit_codes import ExitCode
 from porl_ros.errors import PorlError
 
 app = typer.Typer(
@@ -41,8 +37,6 @@ def _await_resource_tracker() -> None:
     if getattr(tracker, "_pid", None) and hasattr(tracker, "_stop"):  # a worker's is its parent's
         tracker._stop()
 
-
-INTERRUPTED = 130
 
 RobotOption = Annotated[
     str, typer.Option("--robot", help="Robot config: a path, or a shipped name.")
@@ -333,17 +327,34 @@ def params(
     reference: Annotated[
         bool, typer.Option("--reference", help="All of them, topics and services, as Markdown.")
     ] = False,
+    configuration: Annotated[
+        bool, typer.Option("--configuration", help="Every key of the YAML files, as Markdown.")
+    ] = False,
+    commands: Annotated[
+        bool, typer.Option("--commands", help="Every command and the exit codes, as Markdown.")
+    ] = False,
 ) -> None:
     """Print the parameters of a node with their defaults, as a commented YAML file to begin with.
 
-    Example: `porl params policy > policy.yaml`, then `params_file:=policy.yaml` of a launch file.
+    The other options print the pages of the reference in `docs/`. Example: `porl params policy >
+    policy.yaml`, then `params_file:=policy.yaml` of a launch file.
     """
-    from porl_ros.cli.params import as_markdown, as_yaml
+    from porl_ros.cli import commands as commands_page
+    from porl_ros.cli import configuration as configuration_page
+    from porl_ros.cli import params as parameters_page
     from porl_ros.nodes.settings import SETTINGS
 
-    if node not in SETTINGS and not reference:
+    if reference:
+        page = parameters_page.as_markdown()
+    elif configuration:
+        page = configuration_page.as_markdown()
+    elif commands:
+        page = commands_page.as_markdown(typer.main.get_command(app))
+    elif node in SETTINGS:
+        page = parameters_page.as_yaml(node)
+    else:
         raise typer.BadParameter(f"'{node}': must be {', '.join(SETTINGS)}; or give --reference")
-    print(as_markdown() if reference else as_yaml(node), end="")
+    print(page, end="")
 
 
 @app.command()
@@ -358,12 +369,12 @@ def main() -> int:
         code = app(standalone_mode=False) or 0  # typer returns the code of an Exit, 130 of Ctrl-C
     except PorlError as error:
         errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        return 1
+        return ExitCode.ERROR
     except (KeyboardInterrupt, typer.Abort):  # as other versions of typer do it
-        code = INTERRUPTED
+        code = ExitCode.INTERRUPTED
     except Exception as error:
         return _usage(error)
-    if code == INTERRUPTED:
+    if code == ExitCode.INTERRUPTED:
         errors.print("interrupted")
     return code
 

@@ -1,11 +1,12 @@
 """`porl params`: the parameters of the nodes, as YAML to begin with or as the reference."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
+from porl_ros.cli.reference import allowed, table
 from porl_ros.nodes.bringup.description import RobotBringup, SimulationBringup, ValidationBringup
 from porl_ros.nodes.settings import SETTINGS, Setting, settings_of
 from porl_ros.paths import share_dir
@@ -51,16 +52,16 @@ def as_markdown() -> str:
     parts = [INTRO]
     for node, kind in SETTINGS.items():
         rows = [
-            (f"`{s.name}`", f"`{_value(s)}`", _allowed(s), s.when, s.schema["description"])
+            (f"`{s.name}`", f"`{_value(s)}`", allowed(s.schema), s.when, s.schema["description"])
             for s in settings_of(kind())
         ]
         head = ("parameter", "default", "allowed", "changes", "meaning")
-        parts += [f"\n## The {node} node\n", *_table(head, rows)]
+        parts += [f"\n## The {node} node\n", *table(head, rows)]
     users = sorted(_users(share_dir() / ACCESS))
     for what in ("topic", "service"):
         rows = [(f"`{u.name}`", u.offered, u.used) for u in users if u.what == what and u.offered]
         head = (what, "published by" if what == "topic" else "offered by", "used by")
-        parts += [f"\n## {what.capitalize()}s\n", *_table(head, rows)]
+        parts += [f"\n## {what.capitalize()}s\n", *table(head, rows)]
     return "\n".join(parts) + "\n"
 
 
@@ -88,23 +89,9 @@ def _users(access: Path) -> Iterator[_Use]:
         yield _Use(name, what, *(", ".join(sorted(of.get(key, ()))) for of in (offers, uses)))
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
-    head = list(head)
-    return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
-
-
 def _explained(setting: Setting) -> str:
-    allowed = f"; {_allowed(setting)}" if _allowed(setting) else ""
-    return f"{setting.schema['description']} ({setting.when}{allowed})"
-
-
-def _allowed(setting: Setting) -> str:
-    if setting.range:
-        low, high = (f"{bound:.12g}" for bound in setting.range)
-        over = "over " * ("exclusiveMinimum" in setting.schema)
-        under = "under " * ("exclusiveMaximum" in setting.schema)
-        return f"{over}{low} to {under}{high}"
-    return ", ".join(setting.choices)
+    choices = f"; {allowed(setting.schema)}" if allowed(setting.schema) else ""
+    return f"{setting.schema['description']} ({setting.when}{choices})"
 
 
 def _value(setting: Setting) -> str:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from porl_ros.cli.base_policy import clone_policy, record
+from porl_ros.cli.exit_codes import ExitCode
 from porl_ros.cli.rehearsal_check import Check, check, story
 from porl_ros.cli.rehearsal_plan import FULL, HOME, SHORT, TWIN, write_learner, write_robot
 from porl_ros.cli.rehearsal_twin import Running, Unexpected, ended_trials
@@ -25,7 +26,6 @@ from porl_ros.validation.gate import Validation
 from porl_ros.validation.measures import Case, measure
 from porl_ros.validation.record import record_path
 
-NOT_AS_IT_MUST = 4  # exit code
 NEWER = 1000  # by how much the version of the sabotaged policy is ahead of the learner's
 NOISE = 0.2  # of demonstrations
 OFFERS, AGAIN = 60, 10.0  # how often it is offered, and after how many seconds again
@@ -225,7 +225,7 @@ class Rehearsal:
         lines.print(f"{result.text}; {seconds:.0f} s; {self._run}")
         if unexpected:
             lines.print(f"[bold red]not as it must be[/]: {unexpected}")
-        return 0 if result.holds and not unexpected else NOT_AS_IT_MUST
+        return 0 if result.holds and not unexpected else ExitCode.NOT_AS_IT_MUST
 
     def _write_summary(self, result: Check, unexpected: str, seconds: float) -> None:
         summary = result._asdict() | {"holds": result.holds, "unexpected": unexpected}

@@ -7,14 +7,13 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from porl_ros.cli.exit_codes import ExitCode
 from porl_ros.cli.terminal import lines
 from porl_ros.errors import PorlError
 from porl_ros.nodes.checks.rollout import Rollout, roll_out
 from porl_ros.paths import require_empty_or_missing
 from porl_ros.robot.loading import load_robot
 from porl_ros.validation.admission import NotAdmitted
-
-FALLS_SHORT = 3
 
 
 def roll_out_policy(
@@ -29,13 +28,13 @@ def roll_out_policy(
             done = roll_out(robot, bundle, Path(folder), **options)
         except NotAdmitted as error:
             lines.print(f"[bold red]not admitted[/] ({error.reason}): {escape(str(error))}")
-            return FALLS_SHORT
+            return ExitCode.NOT_GOOD_ENOUGH
     enough = done.success >= asked
     if as_json:
         print(json.dumps(_as_json(done, asked)))
     else:
         _show(done, asked, enough)
-    return 0 if enough else FALLS_SHORT
+    return 0 if enough else ExitCode.NOT_GOOD_ENOUGH
 
 
 def _asked(robot: str, success: float | None) -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from porl_ros.cli.exit_codes import ExitCode
 from porl_ros.cli.terminal import lines, progress, readable, table_of, tables
 from porl_ros.robot.loading import load_robot
 from porl_ros.validation.admission import NotAdmitted, verify
@@ -15,7 +16,6 @@ from porl_ros.validation.record import Criterion, Record, record_path, report_pa
 from porl_ros.validation.report.clips import film_worst
 from porl_ros.validation.report.validation_page import NOT_FILMED, worst, write_report
 
-NOT_ADMITTED = 3
 WORST = 5  # seeds that are named
 
 notes = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -43,7 +43,7 @@ def validate_policy(
         print(json.dumps(record.model_dump(mode="json"), indent=1))
     else:
         _show(record, bundle)
-    return 0 if record.admitted else NOT_ADMITTED
+    return 0 if record.admitted else ExitCode.NOT_GOOD_ENOUGH
 
 
 def report_on(
@@ -69,7 +69,7 @@ def check_admission(robot: str, bundle: Path, as_json: bool) -> int:
         record = verify(bundle, load_robot(robot)).record
     except NotAdmitted as error:
         lines.print(f"[bold red]not admitted[/] ({error.reason}): {escape(str(error))}")
-        return NOT_ADMITTED
+        return ExitCode.NOT_GOOD_ENOUGH
     if as_json:
         print(json.dumps(record.model_dump(mode="json"), indent=1))
     else:
