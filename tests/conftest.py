@@ -19,6 +19,7 @@ os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(25) * 4 + int(
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that run nodes take turns, in one worker: what they wait for depends on the clock."""
     for item in items:
