@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 # of another worker.
 os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(25) * 4 + int(WORKER[2:]) % 4 + 1)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+# A shell's background jobs ignore Ctrl-C, and so would whatever is started here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups

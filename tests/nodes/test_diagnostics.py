@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
@@ -148,6 +149,7 @@ def test_the_terminal_view(tmp_path, base):
 def watched_until(command: list[str], text: str) -> int:
     """Look at a live view until it shows a text, then press Ctrl-C; the exit code."""
     screen, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (50, 120))
     with subprocess.Popen(command, stdout=terminal, stderr=terminal) as live:
         os.close(terminal)
         shown = b""
