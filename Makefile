@@ -4,10 +4,11 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 METAWORLD := .venv-metaworld
+DOCS := .venv-docs
 SEED ?= 0
 PARALLEL ?= -n 2 --dist loadgroup
 
-.PHONY: demo test quick lint bench metaworld setup clean
+.PHONY: demo test quick lint bench docs metaworld setup clean
 
 demo: $(STAMP)  ## fine-tune a UR5e policy through real ROS 2 nodes (SEED=n, ARGS=...)
 	$(VENV)/bin/porl demo --seed $(SEED) $(ARGS)
@@ -25,6 +26,15 @@ lint: $(STAMP)
 bench: $(STAMP)  ## side-by-side measurements
 	$(PY) -m benchmarks $(ARGS)
 
+docs: $(DOCS)/.installed  ## the docs as a site in site/; a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict $(ARGS)
+
+$(DOCS)/.installed: requirements-docs.txt
+	rm -rf $(DOCS)
+	python3 -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
 metaworld: $(METAWORLD)/.installed  ## the environment of the Meta-World tasks of the benchmark
 
 $(METAWORLD)/.installed: benchmarks/finetuning/requirements-metaworld.txt
@@ -40,4 +50,4 @@ $(STAMP): requirements.txt requirements-ros.txt requirements-dev.txt setup.py se
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) $(METAWORLD) build install log
+	rm -rf $(VENV) $(METAWORLD) $(DOCS) site build install log
