@@ -62,6 +62,7 @@ setup(
     install_requires=REQUIRES,
     extras_require={
         "ros": requirements("requirements-ros.txt"),
+        "test": requirements("requirements-dev.txt"),  # `colcon test` looks here for pytest
         "remote": ["fsspec>=2024.6", "aiohttp>=3.9", "obstore>=0.8"],  # stores behind URLs
     },
     python_requires=">=3.11,<3.14",
