@@ -7,7 +7,7 @@ from rich.markup import escape
 
 from porl_ros.cli.policy_ls import stage
 from porl_ros.cli.policy_store import read_known
-from porl_ros.cli.terminal import lines, readable, table_of, tables
+from porl_ros.cli.terminal import lines, readable, table_of, table_of_values, tables
 from porl_ros.errors import PorlError
 from porl_ros.policy.bundle import WEIGHTS, PolicyBundle, load_bundle
 from porl_ros.policy.difference import actions, fields, random_observations, weights
@@ -23,7 +23,7 @@ def show_policy(path: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"manifest": said, "tensors": shapes, "verified": True}, indent=1))
         return
-    table = table_of("what", "is")
+    table = table_of_values("what", "is")
     for name, value in said.items():
         if name not in ("contract", "program"):
             table.add_row(name, escape(_text(value)))
@@ -55,7 +55,7 @@ def show_difference(first: Path, second: Path, store: Path | None, as_json: bool
         report["actions"]["largest"] = float(apart.max())
         print(json.dumps(report, indent=1))
         return
-    table = table_of("manifest", escape(str(first)), escape(str(second)))
+    table = table_of_values("manifest", escape(str(first)), escape(str(second)))
     for name, a, b in changed:
         table.add_row(name, escape(_text(a)), escape(_text(b)))
     tables.print(table)

@@ -20,6 +20,12 @@ def table_of(name: str, *others: str) -> Table:
     return Table(Column(name, overflow="fold"), *columns, show_lines=True)
 
 
+def table_of_values(name: str, *others: str) -> Table:
+    """The values beside the names may be long, as hashes are, and are folded; the names are not."""
+    columns = [Column(other, overflow="fold") for other in others]
+    return Table(Column(name, no_wrap=True), *columns, show_lines=True)
+
+
 def progress() -> Progress:
     """A bar for people; where nobody looks there is none."""
     terminal = Console(stderr=True)

@@ -110,6 +110,13 @@ def test_show(porl, folder):
     assert "damaged or exchanged" in porl.fails("policy", "show", folder / "000002")
 
 
+def test_names_are_there_in_a_narrow_terminal(porl, folder, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    said = porl("policy", "show", folder / "000002")
+    for name in ("weights_sha256", "contract_hash", "exploration_std"):
+        assert f"│ {name} " in said.out, said.out
+
+
 def test_diff(porl, folder, store, config, tmp_path):
     said = porl("policy", "diff", folder / "000001", folder / "000002")
     assert said.code == 0
