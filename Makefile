@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 METAWORLD := .venv-metaworld
 DOCS := .venv-docs
 SEED ?= 0
-PARALLEL ?= -n 2 --dist loadgroup
+PARALLEL ?= -n 2
 
 .PHONY: demo test quick lint bench docs metaworld setup clean
 

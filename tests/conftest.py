@@ -6,13 +6,17 @@ import signal
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-import porl_ros.cli.main  # noqa: F401  first: what it does at exit must come last
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.loading import load_robot
 
+os.environ.pop("COLUMNS", None)  # xdist sets it; a console keeps what it finds when it is made
+import porl_ros.cli.main  # noqa: E402, F401  first of ours: what it does at exit must come last
+
 pytest_plugins = ["porl_ros.nodes.checks.testing"]  # as an installed porl_ros brings it along
 
+WITH_NODES = ("tests/nodes/", "tests/launch/")
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 # Before any rclpy starts, and inherited by every node: never the graph of a robot that is near, nor
 # of another worker.
@@ -22,19 +26,24 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that run nodes take turns, in one worker: what they wait for depends on the clock."""
-    for item in items:
-        if any(folder in item.path.parts for folder in ("nodes", "launch")):
-            item.add_marker(pytest.mark.xdist_group("nodes"))
+class InTurn(LoadScopeScheduling):
+    """Tests that run nodes are one worker's: what they wait for depends on the clock."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "nodes" if nodeid.startswith(WITH_NODES) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log) -> InTurn:
+    """Of `make test`, which runs two tests at a time."""
+    return InTurn(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Other tests stand back behind them, for what is left of their worker's life."""
     alone = "PYTEST_XDIST_WORKER" not in os.environ
-    if not alone and not item.get_closest_marker("xdist_group") and os.nice(0) < 10:
+    if not alone and not item.nodeid.startswith(WITH_NODES) and os.nice(0) < 10:
         os.nice(10)
 
 
