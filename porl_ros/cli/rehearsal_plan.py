@@ -50,7 +50,7 @@ SHORT = Plan(
     base=(8, 200), tuned=(10, 300), exploration=0.1, trials_of_learner=0, suite=(12, 0),
     learner={"presample_steps": 100, "total_steps": 100_000, "warmup_mc_updates": 20,
              "warmup_td_updates": 20, "batch_size": 16, "critic_hidden": [16], "utd": 1},
-    canary={"share": 0.5, "worse_by": 0.5, "false_promotion": 0.3, "false_withdrawal": 0.3},
+    canary={"share": 0.5, "worse_by": 0.2, "false_promotion": 0.05, "false_withdrawal": 0.3},
     rule={"success": None, "worse_by": 0.3, "false_admission": 0.3, "least": 4},
     alone=2, base_episodes=12, real_time_factor=4.0, patience=240.0, window=6,
 )  # fmt: skip

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Condition
 
@@ -60,18 +61,17 @@ def test_the_old_policy_goes_on(tmp_path, config):
     files[MANIFEST] = files[MANIFEST].replace(b'"weights_sha256": "', b'"weights_sha256": "0')
     heard: list[Exception | None] = []
     done = Waiter(lambda: len(heard))
-    loader = BundleLoader(runtime, done.wake, heard.append)
     spoiler = Spoiler(MANIFEST, files, lambda files: None, tmp_path / "marker")
-    for number in range(1, 31):
-        spoiler.spoil(tmp_path / str(number), files)
-        loader.request(tmp_path / str(number))
-        done.wait_for(number)
-        loader.swap_to_newest()
-        assert runtime.version == 0
-        assert loader.swap_to(number)  # nobody waits for it
-        assert runtime.version == 0
+    with ThreadPoolExecutor(1) as thread:
+        loader = BundleLoader(runtime, thread, done.wake, heard.append)
+        for number in range(1, 31):
+            spoiler.spoil(tmp_path / str(number), files)
+            loader.request(tmp_path / str(number))
+            done.wait_for(number)
+            assert loader.newest(above=0) is None
+            assert loader.swap_to(number)  # nobody waits for it
+            assert runtime.version == 0
     assert all(isinstance(error, PorlError) for error in heard)
-    loader.close()
 
 
 class Waiter:

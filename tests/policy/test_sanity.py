@@ -1,6 +1,8 @@
 """A policy that makes no sense where the robot has just been does not come to act."""
 
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from threading import Condition, get_ident
 
 import numpy as np
@@ -93,10 +95,10 @@ def test_only_the_recent_counts(runtime, tmp_path, config):
 class Control:
     """Acts all the time, as the control thread does, and swaps in what is ready."""
 
-    def __init__(self, runtime: PolicyRuntime):
+    def __init__(self, runtime: PolicyRuntime, thread: ThreadPoolExecutor):
         self._runtime, self._heard = runtime, Condition()
         self.told: list[tuple[int, str]] = []  # by which thread, and what
-        self.loader = BundleLoader(runtime, self._on_loaded, self._on_refused)
+        self.loader = BundleLoader(runtime, thread, self._on_loaded, self._on_refused)
         self.read = 0
 
     def _on_loaded(self) -> None:
@@ -115,14 +117,22 @@ class Control:
         """A step; the CPU seconds that swapping took of this thread, which others do not change."""
         act(self._runtime, 1)
         begun = time.thread_time()
-        self.loader.swap_to_newest()
+        if newest := self.loader.newest(above=self._runtime.version):
+            self._runtime.swap(newest)
         return time.thread_time() - begun
 
 
-def test_judged_by_the_thread_that_loads_and_the_old_policy_acts_on(runtime, tmp_path, config):
+@pytest.fixture
+def control(runtime) -> Iterator[Control]:
+    with ThreadPoolExecutor(1) as thread:
+        yield Control(runtime, thread)
+
+
+def test_judged_by_the_thread_that_loads_and_the_old_policy_acts_on(
+    runtime, control, tmp_path, config
+):
     make_bundle(tmp_path / "1", config, shifted(-30.0), version=1)
     make_bundle(tmp_path / "2", config, shifted(0.1, 0.1), version=2)
-    control = Control(runtime)
     control.tick()
     control.loader.request(tmp_path / "1")
     control.await_reading(1)
@@ -136,12 +146,11 @@ def test_judged_by_the_thread_that_loads_and_the_old_policy_acts_on(runtime, tmp
     control.await_reading(2)
     control.tick()
     assert runtime.version == 2
-    control.loader.close()
 
 
-def test_many_swaps_take_the_control_thread_no_time(runtime, tmp_path, config):
+def test_many_swaps_take_the_control_thread_no_time(runtime, control, tmp_path, config):
     """What takes time is done beside it. Versions rise."""
-    control, versions, spent = Control(runtime), [], []
+    versions, spent = [], []
     for version in range(1, SWAPS + 1):
         make_bundle(tmp_path / "b" / f"{version:06d}", config, shifted(0.0, 0.1), version=version)
         control.loader.request(tmp_path / "b" / f"{version:06d}")
@@ -153,4 +162,3 @@ def test_many_swaps_take_the_control_thread_no_time(runtime, tmp_path, config):
     assert versions == sorted(versions)
     assert len(set(versions)) > 10
     assert np.quantile(spent, 0.99) < 0.001
-    control.loader.close()
