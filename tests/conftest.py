@@ -16,7 +16,12 @@ import porl_ros.cli.main  # noqa: E402, F401  first of ours: what it does at exi
 
 pytest_plugins = ["porl_ros.nodes.checks.testing"]  # as an installed porl_ros brings it along
 
-WITH_NODES = ("tests/nodes/", "tests/launch/")
+WITH_NODES = (
+    "tests/nodes/",
+    "tests/launch/",
+    "tests/cli/test_demo.py",
+    "tests/cli/test_rehearse.py",
+)
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 # Before any rclpy starts, and inherited by every node: never the graph of a robot that is near, nor
 # of another worker.
