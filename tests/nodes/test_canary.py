@@ -172,7 +172,7 @@ def test_after_a_restart_the_incumbent_acts_and_later_the_promoted_one(canaries)
     canaries.play(bad={0})
     canaries.play(bad={0})
     canaries.robot.configure()
-    assert canaries.monitor.policy_version == 0
+    canaries.robot.until(lambda: canaries.monitor.policy_version == 0, "the incumbent acts")
     canaries.offer(3)  # as its learner would: the trial begins anew
     canaries.play_until("promoted", bad={0})
     assert events().count("canary begun") == 2
@@ -182,7 +182,8 @@ def test_after_a_restart_the_incumbent_acts_and_later_the_promoted_one(canaries)
     canaries.play_until("withdrawn", bad={7})
     canaries.robot.configure()
     assert {canaries.play() for _ in range(2)} == {3}
-    assert canaries.returned[-1]["returns"] == 1  # it is told again
+    told = canaries.returned
+    canaries.robot.until(lambda: told and told[-1]["returns"] == 1, "it is told again")
     assert "cannot go on" not in canaries.robot.system.nodes.log_path("policy").read_text()
 
 

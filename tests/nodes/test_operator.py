@@ -183,16 +183,21 @@ def test_rewards_and_ends_from_topics(tmp_path, base):
         worth = robot.node.create_publisher(Float64, "task/reward", messages.EVENTS)
         robot.until(lambda: done.get_subscription_count() and worth.get_subscription_count())
         robot.act()
-        for value in (0.25, 7.0):  # the second is out of range
-            worth.publish(Float64(data=value))
+        # Whoever publishes may be found a little later than he finds; the first is out of range.
+        robot.until(lambda: worth.publish(Float64(data=7.0)) or "7.0 is outside" in log_of(robot))
+        worth.publish(Float64(data=0.25))
         done.publish(Bool(data=False))
         robot.sync()
         robot.act(2)
         resets = robot.resets
         worth.publish(Float64(data=-0.5))
-        done.publish(Bool(data=True))
-        robot.sync()
-        robot.until(lambda: robot.resets > resets, "the episode is over")
+
+        def over() -> bool:
+            done.publish(Bool(data=True))
+            robot.sync()
+            return robot.resets > resets
+
+        robot.until(over, "the episode is over")
         assert robot.system.nodes.stop() == {"policy": 0}
     rows = read_rows(tmp_path / "store")
     first = rows["episode"] == 0
