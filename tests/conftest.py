@@ -26,9 +26,6 @@ WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 # of another worker.
 os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(25) * 4 + int(WORKER[2:]) % 4 + 1)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-# Who is killed leaves his segments of shared memory behind, and whoever comes next on that domain may
-# lose messages to them: replies to services first of all.
-os.environ["FASTDDS_BUILTIN_TRANSPORTS"] = "UDPv4"
 # A shell's background jobs ignore Ctrl-C, and so would whatever is started here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -6,7 +6,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.task import Future
-from running import System
+from running import START, System
 
 CONFIGURE, CLEANUP = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP
 ACTIVATE, DEACTIVATE = Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEACTIVATE
@@ -29,15 +29,27 @@ class Operator:
         return client
 
     def call(self, kind, service: str, request):
-        future = self.client(kind, service).call_async(request)
-        self._system.wait_for(future.done)
-        return future.result()
+        return self._ask(kind, service, request)[0]
 
     def change(self, node: str, *transitions: int) -> list[bool]:
         """Ask for transitions, one after the other; whether each succeeded."""
-        requests = [ChangeState.Request(transition=Transition(id=t)) for t in transitions]
-        service = f"{node}/change_state"
-        return [self.call(ChangeState, service, request).success for request in requests]
+        return [self._change(node, transition) for transition in transitions]
+
+    def _change(self, node: str, transition: int) -> bool:
+        before = self.state(node)
+        request = ChangeState.Request(transition=Transition(id=transition))
+        answer, asked = self._ask(ChangeState, f"{node}/change_state", request)
+        return answer.success or (asked > 1 and self.state(node) != before)
+
+    def _ask(self, kind, service: str, request):
+        """The answer, and how often it was asked for: a node that has not found its client yet, or
+        that came after one that was killed, may answer into the void."""
+        client = self.client(kind, service)
+        for asked in range(1, 9):
+            future = client.call_async(request)
+            if self._system.monitor.wait_for(future.done, START / 8, self._system.nodes.check):
+                return future.result(), asked
+        raise AssertionError(f"{service} does not answer\n{self._system.state}")
 
     def state(self, node: str) -> int:
         return self.call(GetState, f"{node}/get_state", GetState.Request()).current_state.id
