@@ -11,9 +11,9 @@ FOLDER = Path("docs/images")
 def draw(latencies: dict[str, list[float]], name: str, title: str, period: float) -> Path:
     """`latencies`: seconds by what was measured; `period`: of control, ms. Returns the file."""
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    for name, seconds in latencies.items():
+    for who, seconds in latencies.items():
         values = np.sort(np.array(seconds)) * 1e3
-        axes.step(values, 1.0 - np.arange(len(values)) / len(values), label=name, where="post")
+        axes.step(values, 1.0 - np.arange(len(values)) / len(values), label=who, where="post")
     axes.set(xscale="log", yscale="log", xlabel="sensors to command [ms]")
     axes.set(ylabel="share of steps that took longer", title=title)
     axes.axvline(period, color="grey", linestyle=":", label="control period")
