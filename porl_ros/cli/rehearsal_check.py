@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from rich.table import Table
 
-from porl_ros.nodes.policies.no_regret import own_episodes
 from porl_ros.replay import read_store
+from porl_ros.replay.tools.episodes import own_episodes
 from porl_ros.validation import audit
 
 

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from running import running
 
-from porl_ros.nodes.policies.no_regret import _own
 from porl_ros.replay import ReplayMemory, read_store
-from porl_ros.replay.tools.episodes import episodes
+from porl_ros.replay.tools.episodes import episodes, own_numbers
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +26,7 @@ def test_an_episode_that_is_cut_by_a_crash_is_truncated(tmp_path, config, base):
     runs = sorted({chunk.run for chunk in chunks})
     assert len(runs) == 3
     horizon, finished = config.episode.horizon, episodes(chunks)
-    own, memory = _own(chunks, horizon), ReplayMemory(15, 3, 100_000, 0.99, 0)
+    own, memory = own_numbers(chunks, horizon), ReplayMemory(15, 3, 100_000, 0.99, 0)
     fed = [episode for chunk in chunks for episode in memory.extend(chunk)]
     assert [(e.run, e.number) for e in fed] == [(e.run, e.number) for e in finished]
     ended, cut = {(episode.run, episode.number) for episode in finished}, 0

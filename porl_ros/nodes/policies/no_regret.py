@@ -13,9 +13,8 @@ from porl_ros.policy.canary import Ended
 from porl_ros.policy.fallback import Fallback
 from porl_ros.policy.guard import GoBack, NoRegretGuard
 from porl_ros.policy.runtime import PolicyRuntime
-from porl_ros.replay import Actor, Chunk
-from porl_ros.replay.memory.replay_memory import Episode
-from porl_ros.replay.tools.episodes import episodes, returns
+from porl_ros.replay import Chunk
+from porl_ros.replay.tools.episodes import own_episodes, returns
 
 
 class NoRegret:
@@ -94,21 +93,3 @@ class NoRegret:
     def _publish(self, verdict: GoBack) -> None:
         content = verdict._asdict() | {"returns": self._fallback.returns}
         self._returned.publish(String(data=json.dumps(content)))
-
-
-def own_episodes(past: Sequence[Chunk], horizon: int) -> list[Episode]:
-    """Of what a store holds, those that say something of the policy, in order."""
-    own = _own(past, horizon)
-    return [episode for episode in episodes(past) if (episode.run, episode.number) in own]
-
-
-def _own(past: Sequence[Chunk], horizon: int) -> set[tuple[str, int]]:
-    """Run and number of the episodes that say something of the policy: nobody helped it, and it
-    was not cut short."""
-    ended, helped = set(), set()
-    for chunk in past:
-        rows = chunk.rows
-        over = (rows["terminated"] > 0) | (rows["step"] == horizon - 1)
-        for found, where in ((ended, over), (helped, rows["actor"] == Actor.HUMAN)):
-            found |= {(chunk.run, int(number)) for number in rows["episode"][where]}
-    return ended - helped

@@ -1,6 +1,6 @@
 """What the episodes in a store came to, without keeping their rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -26,12 +26,33 @@ def returns(chunks: Iterable[Chunk]) -> int:
     runs: dict[str, list[np.ndarray]] = {}
     for chunk in chunks:
         runs.setdefault(chunk.run, []).append(chunk.rows["policy_version"])
-    return sum(_falls(np.concatenate(versions)) for versions in runs.values())
+    return sum(len(falls(np.concatenate(versions))) for versions in runs.values())
 
 
-def _falls(versions: np.ndarray) -> int:
+def falls(versions: np.ndarray) -> np.ndarray:
+    """Rows of a run (n,) after which an earlier version acts and the present one never again."""
     at = np.flatnonzero(np.diff(versions) < 0)
-    return sum(not (versions[i + 1 :] == versions[i]).any() for i in at)
+    known, from_the_end = np.unique(versions[::-1], return_index=True)
+    last = len(versions) - 1 - from_the_end
+    return at[last[np.searchsorted(known, versions[at])] == at]
+
+
+def own_episodes(chunks: Sequence[Chunk], horizon: int) -> list[Episode]:
+    """Of the completed episodes those that say something of the policy, in order."""
+    own = own_numbers(chunks, horizon)
+    return [episode for episode in episodes(chunks) if (episode.run, episode.number) in own]
+
+
+def own_numbers(chunks: Iterable[Chunk], horizon: int) -> set[tuple[str, int]]:
+    """Run and number of the episodes that say something of the policy: nobody helped it, and it
+    was not cut short."""
+    ended, helped = set(), set()
+    for chunk in chunks:
+        rows = chunk.rows
+        over = (rows["terminated"] > 0) | (rows["step"] == horizon - 1)
+        for found, where in ((ended, over), (helped, rows["actor"] == Actor.HUMAN)):
+            found |= {(chunk.run, int(number)) for number in rows["episode"][where]}
+    return ended - helped
 
 
 def _of_run(run: str, parts: list[Chunk]) -> list[Episode]:

@@ -1,6 +1,6 @@
 """What a fine-tuning came to, as its replay store tells it: what was really done."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +9,7 @@ from scipy.signal import lfilter
 
 from porl_ros.errors import PorlError
 from porl_ros.replay import Actor, Chunk, read_store
+from porl_ros.replay.tools.episodes import falls, own_numbers
 from porl_ros.robot.config import RobotConfig
 from porl_ros.validation.evaluation import wilson
 
@@ -55,11 +56,11 @@ class Story:
         self.rows = np.concatenate([chunk.rows for chunk in chunks])
         self.runs: dict[str, int] = {}  # name to number of rows
         self.episodes: list[Episode] = []
-        begin = 0
+        begin, own = 0, own_numbers(chunks, horizon)
         for run in dict.fromkeys(chunk.run for chunk in chunks):
             parts = [chunk for chunk in chunks if chunk.run == run]
             self.runs[run] = sum(len(part.rows) for part in parts)
-            self.episodes += _episodes(run, parts, begin, horizon)
+            self.episodes += _episodes(run, parts, begin, own)
             begin += self.runs[run]
 
     @property
@@ -87,12 +88,13 @@ class Story:
 
     @property
     def sent_back(self) -> list[tuple[int, int, int]]:
-        """(row, version before, version since), each time an earlier policy acted again."""
+        """(row, version before, version since), each time an earlier policy acted again for good:
+        policies that take turns are not sent back."""
         versions, found, begin = self.rows["policy_version"], [], 0
         for rows in self.runs.values():
             of_run = versions[begin : begin + rows]
-            for at in np.flatnonzero(np.diff(of_run) < 0) + 1:
-                found.append((begin + int(at), int(of_run[at - 1]), int(of_run[at])))
+            for at in map(int, falls(of_run)):
+                found.append((begin + at + 1, int(of_run[at]), int(of_run[at + 1])))
             begin += rows
         return found
 
@@ -146,32 +148,35 @@ def window(episodes: Sequence[Episode]) -> Window:
     )
 
 
-def _episodes(run: str, parts: Sequence[Chunk], begin: int, horizon: int) -> list[Episode]:
+def _episodes(
+    run: str, parts: Sequence[Chunk], begin: int, own: Set[tuple[str, int]]
+) -> list[Episode]:
     rows = np.concatenate([part.rows for part in parts])
     numbers = np.concatenate([part.first_row + np.arange(len(part.rows)) for part in parts])
     closed = np.isin(numbers, np.concatenate([part.finals["row"] for part in parts]))
     starts = np.flatnonzero(np.diff(rows["episode"], prepend=-1))
     ends = np.append(starts[1:], len(rows))
     return [
-        _episode(run, rows[a:b], begin + int(a), bool(closed[b - 1]), horizon)
+        _episode(run, rows[a:b], begin + int(a), bool(closed[b - 1]), own)
         for a, b in zip(starts, ends, strict=True)
     ]
 
 
-def _episode(run: str, rows: np.ndarray, first: int, closed: bool, horizon: int) -> Episode:
+def _episode(
+    run: str, rows: np.ndarray, first: int, closed: bool, own: Set[tuple[str, int]]
+) -> Episode:
     terminated, returned = bool(rows["terminated"][-1]), float(rows["reward"].sum())
-    helped = bool((rows["actor"] == Actor.HUMAN).any())
-    over = terminated or rows["step"][-1] == horizon - 1
+    number = int(rows["episode"][0])
     return Episode(
         run=run,
-        number=int(rows["episode"][0]),
+        number=number,
         first=first,
         end=first + len(rows),
         version=int(rows["policy_version"][0]),
         returned=returned,
         success=closed and terminated and returned > 0.0,
-        own=bool(closed and over and not helped),
-        helped=helped,
+        own=closed and (run, number) in own,
+        helped=bool((rows["actor"] == Actor.HUMAN).any()),
         closed=closed,
     )
 
