@@ -11,7 +11,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, MultiArrayDimension
 
 from porl_ros.nodes.messages import COMMAND, sensor_qos
-from porl_ros.nodes.realtime import come_first
+from porl_ros.nodes.scheduling import come_first
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from rclpy.experimental import EventsExecutor
 from std_srvs.srv import Trigger
 
 from porl_ros.nodes import messages
-from porl_ros.nodes.realtime import NoRealtime, come_first
+from porl_ros.nodes.scheduling import NoRealtime, come_first
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.observation import Sample
 from porl_ros.simulation.robot import SimulatedRobot

@@ -13,7 +13,7 @@ from porl_ros.errors import PorlError
 from porl_ros.nodes.graph import stay_local
 
 REFRESH = 0.5  # seconds
-ROUND = 1.5  # seconds in which every node says something
+ROUND = 4.0  # seconds: beside training, nodes are found within 3; they speak once a second
 LINES = 8  # of the log
 COLOURS = {"OK": "green", "WARN": "yellow", "ERROR": "bold red", "STALE": "dim"}
 # What, of which node, status and value, and how it is written
@@ -43,7 +43,7 @@ def show(namespace: str, once: bool, as_json: bool, patience: float) -> None:
     with Overview() as overview:
         _await_somebody(overview, namespace, patience)
         if once or as_json:
-            overview.spin(ROUND)
+            _hear_all(overview, namespace, patience)
             found = overview.snapshot(namespace)
             print(json.dumps(found, indent=2)) if as_json else console.print(screen(found))
             return
@@ -63,6 +63,15 @@ def _await_somebody(overview, namespace: str, patience: float) -> None:
         f"no node of porl_ros is heard {where} within {patience:g} s: start one, and let "
         "ROS_DOMAIN_ID and ROS_AUTOMATIC_DISCOVERY_RANGE be those that it was started with"
     )
+
+
+def _hear_all(overview, namespace: str, patience: float) -> None:
+    """Listen for a round, and longer while somebody is there that has not spoken yet."""
+    overview.spin(ROUND)
+    for _ in range(round(patience / REFRESH)):
+        if not overview.unheard(namespace):
+            return
+        overview.spin(REFRESH)
 
 
 def screen(found: Mapping[str, Any]) -> Group:

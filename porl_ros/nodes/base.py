@@ -1,7 +1,6 @@
 """What all nodes share: parameters, lifecycle, what becomes of errors."""
 
 import gc
-import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -25,13 +24,6 @@ STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 def steady_seconds() -> float:
     """Seconds of a clock that never jumps."""
     return STEADY.now().nanoseconds / 1e9
-
-
-def stand_back(niceness: int) -> None:
-    """Let whoever else wants the processor have it before this thread, and what it starts later;
-    0 to 19."""
-    if niceness > os.getpriority(os.PRIO_PROCESS, 0):  # to go back takes a privilege
-        os.setpriority(os.PRIO_PROCESS, 0, niceness)
 
 
 class PorlNode(LifecycleNode):

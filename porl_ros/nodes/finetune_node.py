@@ -20,9 +20,10 @@ from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.finetuning import FineTuning, Grant
 from porl_ros.learning.run_file import write_run_file
 from porl_ros.nodes import messages
-from porl_ros.nodes.base import PorlNode, stand_back, steady_seconds
+from porl_ros.nodes.base import PorlNode, steady_seconds
 from porl_ros.nodes.entry import run
 from porl_ros.nodes.parameters import Changes, declare
+from porl_ros.nodes.scheduling import stand_back
 from porl_ros.nodes.settings import FinetuneSettings, settings_of
 from porl_ros.nodes.watching.health import Status
 from porl_ros.nodes.watching.learner_health import LearnerHealth

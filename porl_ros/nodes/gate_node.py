@@ -13,8 +13,9 @@ from std_msgs.msg import String
 
 from porl_ros.errors import PorlError
 from porl_ros.nodes import messages
-from porl_ros.nodes.base import PorlNode, stand_back
+from porl_ros.nodes.base import PorlNode
 from porl_ros.nodes.entry import run
+from porl_ros.nodes.scheduling import stand_back
 from porl_ros.nodes.settings import GateSettings
 from porl_ros.nodes.watching.health import Level, Status
 from porl_ros.robot.loading import load_robot

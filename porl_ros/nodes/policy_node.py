@@ -35,7 +35,7 @@ from porl_ros.nodes.policies.deploying import Deploying
 from porl_ros.nodes.policies.learner_link import LearnerLink
 from porl_ros.nodes.policies.no_regret import NoRegret
 from porl_ros.nodes.policies.succession import Succession
-from porl_ros.nodes.realtime import NoRealtime, come_first
+from porl_ros.nodes.scheduling import NoRealtime, come_first
 from porl_ros.nodes.settings import PolicySettings
 from porl_ros.nodes.watching.health import Status
 from porl_ros.nodes.watching.policy_health import METRICS, PolicyHealth

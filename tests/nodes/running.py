@@ -1,5 +1,6 @@
 """A system that runs: real processes, a real graph, and what they leave behind."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,28 @@ LEARNER = {
     "warmup_td_updates": 50,
     "publish_every": 50,
 }
+
+
+@contextmanager
+def own_graph() -> Iterator[None]:
+    """A ROS_DOMAIN_ID that no other test's nodes are in, living or killed a moment ago."""
+    before = os.environ["ROS_DOMAIN_ID"]
+    os.environ["ROS_DOMAIN_ID"] = next(_domains)
+    try:
+        yield
+    finally:
+        os.environ["ROS_DOMAIN_ID"] = before
+
+
+def _numbers() -> Iterator[str]:
+    """From 1 to 100, every fourth: those between are other workers'. See `conftest`."""
+    number = int(os.environ["ROS_DOMAIN_ID"])
+    while True:
+        number = (number + 3) % 100 + 1
+        yield str(number)
+
+
+_domains = _numbers()
 
 
 class System(NamedTuple):
@@ -68,7 +91,7 @@ def running(
     )
     own = {"policy": extra or {}, "finetune": finetune or {}}
     specs = [_with(spec, own.get(spec.name, {})) for spec in bringup.nodes()]
-    with NodeProcesses(specs, folder / "nodes") as nodes, Monitor() as monitor:
+    with own_graph(), NodeProcesses(specs, folder / "nodes") as nodes, Monitor() as monitor:
         yield System(folder, nodes, monitor, {spec.name: spec for spec in specs})
 
 

@@ -15,7 +15,7 @@ from by_hand import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, Operator
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue, SetParametersResult
 from rcl_interfaces.srv import SetParameters
 from rosgraph_msgs.msg import Clock
-from running import System
+from running import System, own_graph
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
@@ -211,5 +211,5 @@ def scripted_robot(folder: Path, config, base: Path, **parameters) -> Iterator[S
     own = {"bundle": str(base), "store": str(folder / "store"), "mode": "paced"}
     own |= {"use_sim_time": True, "autostart": False, "learner": False, "explore": False}
     spec = NodeSpec("policy_node", "policy", own | parameters)
-    with NodeProcesses([spec], folder / "nodes") as nodes, Monitor() as monitor:
+    with own_graph(), NodeProcesses([spec], folder / "nodes") as nodes, Monitor() as monitor:
         yield ScriptedRobot(System(folder, nodes, monitor), config)

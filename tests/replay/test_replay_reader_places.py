@@ -1,11 +1,12 @@
 """Where a reader begins and goes on: cursors, the newest rows only, rows that were dropped."""
 
 import contextlib
-import gc
 import json
 import os
 import resource
 import shutil
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
@@ -201,12 +202,17 @@ def test_a_reader_that_is_overtaken_by_retention_loses_nothing_else(store):
 
 
 def test_too_many_open_files_lose_nothing(store):
+    """In a process of its own, where nobody else opens or closes files meanwhile."""
     for robot in ("arm", "left"):
         record(store, "one", 150, robot)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+        alone.submit(read_without_descriptors, store).result(timeout=120)
+
+
+def read_without_descriptors(store) -> None:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     readers = [ReplayReader(store), ReplayReader(store, cursor={"arm/one": [20, 14]})]
     chunks, fillers = [readers[0].poll(40), []], []
-    gc.collect()  # what other tests left open would be closed at any time, and give a place free
     highest = max(map(int, os.listdir("/proc/self/fd")))
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, limits[1]))

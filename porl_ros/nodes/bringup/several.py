@@ -1,6 +1,6 @@
 """Several robots that learn together: which nodes make such a system.
 
-Imports no ROS, as `bringup`.
+Imports no ROS, as `description`.
 """
 
 import re

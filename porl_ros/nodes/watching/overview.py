@@ -50,6 +50,7 @@ class Overview:
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
         self.events: deque[Event] = deque(maxlen=EVENTS)
+        self._heard: set[str] = set()  # full names of all that spoke, others' nodes too
         self._context = rclpy.Context()
         rclpy.init(context=self._context, signal_handler_options=rclpy.SignalHandlerOptions.NO)
         self._node = rclpy.create_node("top", context=self._context, enable_rosout=False)
@@ -85,6 +86,12 @@ class Overview:
             "events": [asdict(event) for event in self.events if under(event.node, namespace)],
         }
 
+    def unheard(self, namespace: str = "") -> set[str]:
+        """Full names of nodes under `namespace` that can speak and have not done so yet."""
+        speakers = self._node.get_publishers_info_by_topic(TOPIC)
+        names = {f"{each.node_namespace}/{each.node_name}".lstrip("/") for each in speakers}
+        return {name for name in names - self._heard if under(name, namespace)}
+
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         found: dict[str, dict[str, Status]] = {}
         for status in message.status:
@@ -93,6 +100,7 @@ class Overview:
             level = Level(status.level[0] if isinstance(status.level, bytes) else status.level)
             if separator:
                 found.setdefault(name, {})[what] = Status(what, level, status.message, values)
+        self._heard.update(found)
         for name, statuses in found.items():
             if "lifecycle" in statuses:  # ours; a robot's own nodes may speak there, too
                 self.nodes[name] = Node(time.monotonic(), statuses)

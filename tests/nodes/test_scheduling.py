@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from porl_ros.nodes.realtime import NoRealtime, come_first
+from porl_ros.nodes.scheduling import NoRealtime, come_first
 
 NOBODY = 65534
 THREADS = """
 import os, subprocess, sys, threading
-from porl_ros.nodes.realtime import come_first
+from porl_ros.nodes.scheduling import come_first
 there = threading.Event()
 waiting = threading.Thread(target=there.wait)
 waiting.start()

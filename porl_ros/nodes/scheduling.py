@@ -1,4 +1,5 @@
-"""The processor before everybody else: what else runs on the machine then delays no command."""
+"""Who has the processor first: control before all others, so that nothing else delays a command,
+and training and judging behind them."""
 
 import contextlib
 import os
@@ -33,3 +34,10 @@ def come_first(priority: int) -> None:
             f"realtime_priority = {priority}: is not permitted to this user, so that whatever else "
             f"runs here can delay commands: {REMEDY}"
         ) from None
+
+
+def stand_back(niceness: int) -> None:
+    """Let whoever else wants the processor have it before this thread, and what it starts later;
+    0 to 19."""
+    if niceness > os.getpriority(os.PRIO_PROCESS, 0):  # to go back takes a privilege
+        os.setpriority(os.PRIO_PROCESS, 0, niceness)
