@@ -5,10 +5,12 @@ distribution. Elsewhere `pip install porl_ros[ros]` brings them as wheels.
 """
 
 from glob import glob
+from pathlib import Path
 
 from setuptools import find_packages, setup
 
 NAME = "porl_ros"
+HERE = Path(__file__).resolve().parent  # `colcon build --symlink-install` runs a link to this file
 NODES = ("policy_node", "finetune_node", "simulation_node", "gate_node")
 # Lower bounds, so that what a robot has already is kept. The versions that are tested together
 # are in requirements.txt, which `make` installs.
@@ -38,10 +40,9 @@ REQUIRES = [
 ]
 
 
-def requirements(path: str) -> list[str]:
+def requirements(name: str) -> list[str]:
     """Requirements of a file, without comments."""
-    with open(path) as file:
-        lines = [line.split("#")[0].strip() for line in file]
+    lines = [line.split("#")[0].strip() for line in (HERE / name).read_text().splitlines()]
     return [line for line in lines if line]
 
 
