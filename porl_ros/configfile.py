@@ -2,10 +2,10 @@
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from porl_ros.errors import ConfigError
 
@@ -17,6 +17,8 @@ class StrictModel(BaseModel):
 
 
 Model = TypeVar("Model", bound=BaseModel)
+# Units of a hidden layer. Here, so that nodes that only read settings start without torch.
+Width = Annotated[int, Field(gt=0, le=65_536)]
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 # Bets: how far success has fallen, as shares of the reference, and how much is put on each. Most
 # on a collapse, which is what fine-tuning does when it goes wrong.
@@ -79,9 +79,9 @@ class WorseThan:
 @lru_cache(4096)  # asked for after every episode, and slow for that
 def success_bounds(successes: int, episodes: int, alpha: float) -> tuple[float, float]:
     """Clopper-Pearson bounds of a success probability, each wrong with probability `alpha`."""
-    low = beta.ppf(alpha, successes, episodes - successes + 1) if successes else 0.0
+    low = betaincinv(successes, episodes - successes + 1, alpha) if successes else 0.0
     missed = episodes - successes
-    high = beta.ppf(1.0 - alpha, successes + 1, missed) if missed else 1.0
+    high = betaincinv(successes + 1, missed, 1.0 - alpha) if missed else 1.0
     return float(low), float(high)
 
 

@@ -105,3 +105,9 @@ def test_everything_but_nodes_works_without_ros():
         line.removeprefix("porl_ros.").replace(".", "/") + ".py" for line in child.stdout.split()
     }
     assert found == {name for name in modules if not name.endswith("__init__.py")}
+
+
+def test_a_simulation_starts_without_torch():
+    """More than a second, and 200 MB, on machines that only simulate or drive a robot."""
+    program = "import sys, porl_ros.nodes.simulation_node; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

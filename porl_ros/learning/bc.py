@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from porl_ros.configfile import StrictModel
+from porl_ros.configfile import StrictModel, Width
 from porl_ros.errors import PorlError
-from porl_ros.policy.network import Actor, Width
+from porl_ros.policy.network import Actor
 
 # Features that hardly vary in a few demonstrations must not be blown up by normalising them.
 MIN_STD = 0.2

@@ -12,9 +12,9 @@ import torch
 from pydantic import Field
 from scipy.optimize import minimize
 
-from porl_ros.configfile import StrictModel
+from porl_ros.configfile import StrictModel, Width
 from porl_ros.learning.classifier import Bin, Classifier, ClassifierError, Quality, probability
-from porl_ros.policy.network import Actor, Width
+from porl_ros.policy.network import Actor
 from porl_ros.replay import Chunk
 
 FEWEST = 10  # episodes that succeeded, and that did not

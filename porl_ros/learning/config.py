@@ -9,8 +9,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from porl_ros.configfile import StrictModel, load_model
-from porl_ros.policy.network import Width
+from porl_ros.configfile import StrictModel, Width, load_model
 
 # What may change while it learns, from one environment step to the next. All else is the shape of
 # networks and memory, or of stages that are over.

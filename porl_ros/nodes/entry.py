@@ -47,6 +47,8 @@ def run(node_type: type[PorlNode], args: list[str] | None = None) -> int:
         if diagnostics:
             diagnostics.close()
         code = _finish(node)
+    for number in (signal.SIGINT, signal.SIGTERM):  # `ros2 launch` passes on what Ctrl-C has sent
+        signal.signal(number, signal.SIG_IGN)  # already: the second one must not end it otherwise
     return code
 
 

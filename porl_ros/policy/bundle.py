@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from porl_ros.configfile import Width
 from porl_ros.errors import ContractMismatch, PorlError
 from porl_ros.policy.files import (
     expected_size,
@@ -30,7 +31,7 @@ from porl_ros.policy.files import (
     unpack_tensors,
     write_folder,
 )
-from porl_ros.policy.network import Actor, Width
+from porl_ros.policy.network import Actor
 from porl_ros.policy.program import FrozenNetwork, Program, ProgramError
 from porl_ros.policy.residual import ResidualActor
 from porl_ros.robot.config import RobotConfig

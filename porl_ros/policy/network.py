@@ -1,14 +1,10 @@
 """The policy network. Its mean is not squashed: a tanh head that saturates cannot be fine-tuned."""
 
 from itertools import pairwise
-from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
-
-Width = Annotated[int, Field(gt=0, le=65_536)]  # units of a hidden layer
 
 
 class Actor(nn.Module):
