@@ -1,11 +1,11 @@
 """What tests of several rooms share: the contract, a cloned policy, and a graph of their own."""
 
 import os
-import random
 import signal
 from pathlib import Path
 
 import pytest
+from graphs import take_domain
 
 from porl_ros.robot.config import RobotConfig
 from porl_ros.robot.loading import load_robot
@@ -21,10 +21,9 @@ WITH_NODES = (
     "tests/cli/test_demo.py",
     "tests/cli/test_rehearse.py",
 )
-WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
-# Before any rclpy starts, and inherited by every node: never the graph of a robot that is near, nor
-# of another worker.
-os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(25) * 4 + int(WORKER[2:]) % 4 + 1)
+# Before any rclpy starts, and inherited by every node.
+DOMAIN, HELD = take_domain()
+os.environ["ROS_DOMAIN_ID"] = str(DOMAIN)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 # A shell's background jobs ignore Ctrl-C, and so would whatever is started here.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,6 +1,5 @@
 """A system that runs: real processes, a real graph, and what they leave behind."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import yaml
 import zarr
+from graphs import own_graph
 
 from porl_ros.nodes.bringup.description import NodeSpec, SimulationBringup
 from porl_ros.nodes.bringup.processes import NodeProcesses
@@ -25,28 +25,6 @@ LEARNER = {
     "warmup_td_updates": 50,
     "publish_every": 50,
 }
-
-
-@contextmanager
-def own_graph() -> Iterator[None]:
-    """A ROS_DOMAIN_ID that no other test's nodes are in, living or killed a moment ago."""
-    before = os.environ["ROS_DOMAIN_ID"]
-    os.environ["ROS_DOMAIN_ID"] = next(_domains)
-    try:
-        yield
-    finally:
-        os.environ["ROS_DOMAIN_ID"] = before
-
-
-def _numbers() -> Iterator[str]:
-    """From 1 to 100, every fourth: those between are other workers'. See `conftest`."""
-    number = int(os.environ["ROS_DOMAIN_ID"])
-    while True:
-        number = (number + 3) % 100 + 1
-        yield str(number)
-
-
-_domains = _numbers()
 
 
 class System(NamedTuple):

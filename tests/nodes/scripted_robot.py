@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 from by_hand import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, Operator
+from graphs import own_graph
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue, SetParametersResult
 from rcl_interfaces.srv import SetParameters
 from rosgraph_msgs.msg import Clock
-from running import System, own_graph
+from running import System
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
