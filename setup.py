@@ -74,7 +74,7 @@ setup(
     license="Apache-2.0",
     entry_points={
         "console_scripts": [
-            "porl = porl_ros.cli.main:main",
+            "porl = porl_ros.cli.__main__:main",
             *(f"{node} = {NAME}.nodes.{node}:main" for node in NODES),
         ],
         # By the name of its module: so it is one plugin, whoever else asks for it by that.

@@ -366,7 +366,8 @@ def version() -> None:
 def main() -> int:
     """Entry point; returns the exit code."""
     try:
-        code = app(standalone_mode=False) or 0  # typer returns the code of an Exit, 130 of Ctrl-C
+        # typer returns the code of an Exit, 130 of Ctrl-C
+        code = app(standalone_mode=False, prog_name="porl") or 0
     except PorlError as error:
         errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         return ExitCode.ERROR

@@ -68,6 +68,7 @@ def write_robot(robot: str, plan: Plan, folder: Path) -> Path:
                 f"simulation.scene = '{config.simulation.scene}': has no cell '{cell}', which a "
                 "rehearsal needs; add it to its variants, as in sim/ur5e_insert.yaml"
             )
+    folder.mkdir(parents=True, exist_ok=True)  # not before: what is refused leaves nothing
     gate = config.gate.model_dump(mode="json")
     gate["rule"] |= plan.rule
     gate["canary"] |= plan.canary

@@ -1,6 +1,7 @@
 """The twin of a rehearsal while it runs: what is waited for, and what is asked of it."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
@@ -26,13 +27,14 @@ class Running:
         self._nodes, self._patience = NodeProcesses(specs, folder), patience
 
     def __enter__(self) -> Self:
-        self._nodes.__enter__()
-        self.monitor = Monitor()
+        with ExitStack() as held:
+            held.enter_context(self._nodes)
+            self.monitor = held.enter_context(Monitor())
+            self._held = held.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.monitor.close()
-        self._nodes.stop()
+        self._held.close()
 
     def wait(self, condition: Callable[[], object], what: str) -> None:
         """Until the condition holds."""

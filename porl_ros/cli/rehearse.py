@@ -39,7 +39,6 @@ class Rehearsal:
         self._plan, self._seed = SHORT if short else FULL, seed
         self._run = output or Path("runs") / datetime.now(UTC).strftime("rehearsal-%Y%m%d-%H%M%S")
         require_empty_or_missing(self._run, "run")
-        self._run.mkdir(parents=True, exist_ok=True)
         self._run = self._run.resolve()
         self._robot = str(write_robot(robot, self._plan, self._run))
         self._config = load_robot(self._robot)

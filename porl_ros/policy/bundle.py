@@ -175,7 +175,8 @@ def read_manifest(path: Path) -> Manifest:
     """What a bundle says of itself; its weights may be anything. Raises BundleError."""
     if not path.is_dir():
         raise BundleError(
-            f"{path}: there is no policy bundle here (a folder with {MANIFEST} and {WEIGHTS})"
+            f"{path}: there is no policy bundle here (a folder with {MANIFEST} and {WEIGHTS}); "
+            "`porl policy ls` finds those there are"
         )
     try:
         manifest = Manifest.model_validate_json(

@@ -5,7 +5,9 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import partial
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from pathlib import Path
 from threading import Thread
@@ -106,7 +108,8 @@ class Evaluator:
         parts = [
             seeds[i :: self._workers] for i in range(self._workers) if seeds[i :: self._workers]
         ]
-        jobs = [[self._pool.submit(_run, str(b), list(part)) for part in parts] for b in bundles]
+        with _deaf():
+            jobs = [[self._pool.submit(_run, str(b), list(p)) for p in parts] for b in bundles]
         done, results = 0, []
         for job in jobs:
             episodes = []
@@ -122,7 +125,8 @@ class Evaluator:
     ) -> Iterator[Result]:
         """Results of `function(env, config, case)` in the order of the cases, as they come; what is
         left when the iterator is closed is not run."""
-        return self._pool.map(partial(_call, function), cases)
+        with _deaf():
+            return self._pool.map(partial(_call, function), cases)
 
     def __enter__(self) -> "Evaluator":
         return self
@@ -131,13 +135,23 @@ class Evaluator:
         self._pool.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that begin in here never hear Ctrl-C, which is their parent's to handle."""
+    resource_tracker.ensure_running()  # beginning later, it would let the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 _env: RobotEnv | None = None
 _config: RobotConfig | None = None
 
 
 def _prepare(robot_config: str, variant: str | None) -> None:
     global _env, _config
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     Thread(target=_end_with_parent, daemon=True).start()
     _config = load_robot(robot_config)
     _env = RobotEnv(_config, variant)

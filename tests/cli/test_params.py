@@ -49,6 +49,11 @@ def test_a_node_reads_its_file(tmp_path, node, namespace):
         rclpy.shutdown()
 
 
+def test_what_is_printed_is_the_file(porl):
+    said = porl("params", "policy")
+    assert (said.code, said.out) == (0, as_yaml("policy"))
+
+
 def test_an_unknown_node_is_told(porl):
     said = porl("params", "arm")
     assert said.code == 2

@@ -204,7 +204,9 @@ def parse_schema(read: Callable[[], bytes], store: object) -> ReplaySchema:
             )
         return ReplaySchema.model_validate(described)
     except (FileNotFoundError, NotADirectoryError):
-        raise StoreMissing(f"store: there is no replay store at {store}") from None
+        raise StoreMissing(
+            f"store: there is no replay store at {store}; `porl replay ls` finds those there are"
+        ) from None
     except (OSError, ValueError, LookupError, TypeError, RecursionError, ValidationError) as error:
         raise StoreFormatError(
             f"store: {store}/zarr.json does not describe a replay store ({error}); restore it from "

@@ -7,6 +7,7 @@ and actions are those that the robot would have recorded itself.
 import hashlib
 import itertools
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,13 +53,18 @@ def import_recording(
     first = next(rows, None)
     if first is None:
         raise RecordingError(f"{path}: holds no step of this contract; {importer.reasons()}")
-    with ReplayWriter(store, robot_schema(config), config.name, run) as writer:
-        for row in itertools.chain([first], rows):
-            writer.log(**row)
-            if writer.rows % FLUSH_ROWS == 0:
-                writer.flush(60.0)
-        writer.flush(60.0)
-        importer.found.rows = writer.rows
+    writer = ReplayWriter(store, robot_schema(config), config.name, run)
+    try:
+        with writer:
+            for row in itertools.chain([first], rows):
+                writer.log(**row)
+                if writer.rows % FLUSH_ROWS == 0:
+                    writer.flush(60.0)
+            writer.flush(60.0)
+            importer.found.rows = writer.rows
+    except BaseException:  # Ctrl-C, too: half a recording must not pass for all of it
+        shutil.rmtree(RunFolder(store, config.name, run).path, ignore_errors=True)
+        raise
     importer.found.run = f"{config.name}/{run}"
     return importer.found
 
