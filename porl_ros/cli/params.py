@@ -7,7 +7,8 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from porl_ros.cli.reference import allowed, table
-from porl_ros.nodes.bringup.description import RobotBringup, SimulationBringup, ValidationBringup
+from porl_ros.nodes.bringup.description import SimulationBringup, ValidationBringup
+from porl_ros.nodes.bringup.several import MultiBringup
 from porl_ros.nodes.settings import SETTINGS, Setting, settings_of
 from porl_ros.paths import share_dir
 
@@ -42,7 +43,7 @@ def as_yaml(node: str) -> str:
 
 def _launch_arguments(node: str) -> set[str]:
     """Parameters that a bring-up gives to the node."""
-    bringups = SimulationBringup(), RobotBringup(learner=True, twin="twin"), ValidationBringup()
+    bringups = SimulationBringup(), MultiBringup(twin="twin"), ValidationBringup()
     specs = [spec for bringup in bringups for spec in bringup.nodes() if spec.name == node]
     return {name for spec in specs for name in spec.parameters}
 

@@ -58,7 +58,8 @@ def stage(manifest: Manifest) -> str:
     """In which stage of its life a policy is."""
     if manifest.parent is None:
         return "base"
-    again = f", after going back {manifest.returns} times" if manifest.returns else ""
+    returns = sum(manifest.returns.values())
+    again = f", after going back {returns} times" if returns else ""
     return f"fine-tuned{again}"
 
 

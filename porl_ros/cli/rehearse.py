@@ -140,7 +140,8 @@ class Rehearsal:
         actor.layers[-1].bias.data *= factor
         save_bundle(
             path, actor, self._config.contract, made_by="porl rehearse", version=version,
-            exploration_std=found.manifest.exploration_std, returns=returns,
+            exploration_std=found.manifest.exploration_std,
+            returns={self._config.name: returns},
         )  # fmt: skip
 
     # On the twin

@@ -87,7 +87,8 @@ class FineTuning:
         self._publisher = Publisher(Path(bundles), robot, self.base, config.exploration_std)
         self._published_at = self._published_updates = 0
         self.grant = self._next_grant()
-        self.forgiven = self.returns = 0
+        self.forgiven = 0
+        self.returns: dict[str, int] = {}  # how often each robot has gone back to an earlier policy
         self._resumed, self._catch_up_since = False, None  # s of a clock that never jumps
         self._acted: dict[str, int] = {}  # by run: the version that acted last
         self._seen: list[np.ndarray] = []  # observations of the pre-sample stage
@@ -120,14 +121,14 @@ class FineTuning:
         self._grant_more()
         return changes
 
-    def went_back(self, version: int, returns: int) -> None:
-        """The policy side has let an earlier policy act again, for the `returns`-th time.
-
-        Counts where policies take turns (docs/gate.md); elsewhere the rows tell, each at its place.
-        To be told of the same return again changes nothing.
-        """
-        if self._taking_turns and returns > self.returns:
-            self._go_back(version, returns)
+    def went_back(self, robot: str, version: int, returns: int) -> bool:
+        """This robot has let an earlier policy act again, for the `returns`-th time. Whether that
+        is news: where policies take turns (docs/gate.md); elsewhere the rows tell, each at its
+        place. To be told of the same return again changes nothing."""
+        news = self._taking_turns and returns > self.returns.get(robot, 0)
+        if news:
+            self._go_back(robot, version, returns)
+        return news
 
     def pause(self, paused: bool) -> None:
         """Stop or resume learning; the robot goes on. What it does meanwhile earns no updates."""
@@ -223,7 +224,7 @@ class FineTuning:
             "grant": list(self.grant),
             "paused": self._paused,
             "forgiven": self.forgiven,
-            "returns": self.returns,
+            "returns": dict(self.returns),
             "configured": self._configured,
             "tuned": self.config.model_dump(mode="json", include=set(LIVE)),
             "acted": dict(self._acted),
@@ -251,7 +252,7 @@ class FineTuning:
         self._published_at = books["published_at"]
         self._published_updates = books["published_updates"]
         self._paused, self.forgiven = books["paused"], books["forgiven"]
-        self.returns, self.saturation = books["returns"], books["saturation"]
+        self.returns, self.saturation = dict(books["returns"]), books["saturation"]
         self._acted = dict(books["acted"])
         seen = state.tensors["data"]["seen"].numpy()
         self._seen = [seen] if len(seen) else []
@@ -300,11 +301,13 @@ class FineTuning:
         before = np.insert(versions[:-1], 0, self._acted.get(chunk.run, versions[0]))
         falls = np.flatnonzero(versions < before)
         if len(falls) and not self._taking_turns:
-            self._go_back(int(versions[falls[-1]]), self.returns + len(falls))
+            robot = chunk.run.partition("/")[0]
+            returns = self.returns.get(robot, 0) + len(falls)
+            self._go_back(robot, int(versions[falls[-1]]), returns)
         self._acted[chunk.run] = int(versions[-1])
 
-    def _go_back(self, version: int, returns: int) -> None:
-        self.returns = returns
+    def _go_back(self, robot: str, version: int, returns: int) -> None:
+        self.returns[robot] = returns
         self.trainer.go_back(self._publisher.actor_of(version))
         self._published_updates = self.trainer.porl.actor_updates
 

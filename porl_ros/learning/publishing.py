@@ -42,9 +42,9 @@ class Publisher:
                 self.version, self.latest = newer, bundle.path
                 return
 
-    def publish(self, trainer: Trainer, returns: int) -> bool:
-        """Write the policy as it is now, `returns` after the policy side went back so often; False
-        if the disk takes nothing, which is said: the next one may fit."""
+    def publish(self, trainer: Trainer, returns: dict[str, int]) -> bool:
+        """Write the policy as it is now, after each robot went back so often; False if the disk
+        takes nothing, which is said: the next one may fit."""
         if self._is_there(trainer, returns):
             return True
         version = max(self.version, *self._versions(), 0) + 1
@@ -57,7 +57,7 @@ class Publisher:
         self.version, self.latest = version, path
         return True
 
-    def _write(self, path: Path, version: int, trainer: Trainer, returns: int) -> None:
+    def _write(self, path: Path, version: int, trainer: Trainer, returns: dict[str, int]) -> None:
         save_bundle(
             path,
             trainer.porl.actor,
@@ -81,11 +81,11 @@ class Publisher:
             log.error("learner: going on from the base policy: %s", error)
             return self._base.actor
 
-    def _is_there(self, trainer: Trainer, returns: int) -> bool:
+    def _is_there(self, trainer: Trainer, returns: dict[str, int]) -> bool:
         """Whether an earlier process has published this very policy."""
         if self._earlier is None:
             self._earlier = self._ours()
-        now = trainer.env_steps, trainer.porl.critic_updates, returns
+        now = trainer.env_steps, trainer.porl.critic_updates, _total(returns)
         bundle = self._load(self._earlier[now]) if now in self._earlier else None
         if not bundle or not _same(trainer.porl.actor, bundle.actor):
             return False
@@ -102,7 +102,7 @@ class Publisher:
             except PorlError:  # damaged, or not a bundle; its number is not used again
                 continue
             if self._is_ours(said):
-                found[said.env_steps, said.gradient_steps, said.returns] = version
+                found[said.env_steps, said.gradient_steps, _total(said.returns)] = version
         return found
 
     def _is_ours(self, manifest: Manifest) -> bool:
@@ -120,6 +120,11 @@ class Publisher:
     def _versions(self) -> list[int]:
         names = [p.name for p in self._folder.glob("[0-9]*")] if self._folder.is_dir() else []
         return [int(name) for name in names if name.isdecimal()]
+
+
+def _total(returns: dict[str, int]) -> int:
+    """Only ever grows, and so tells the points of a run from each other."""
+    return sum(returns.values())
 
 
 def _same(ours: nn.Module, theirs: nn.Module) -> bool:

@@ -155,8 +155,10 @@ class FinetuneNode(PorlNode):
         for verb, paused in (("start", False), ("pause", True), ("resume", False)):
             self.create_service(Trigger, f"learner/{verb}", partial(self._on_verb, verb, paused))
         self._pause_wanted = self._tuning.paused or not self.settings.learn
-        self._went_back: tuple[int, int] | None = None  # version, how often
-        self.create_subscription(String, "policy/returned", self._on_returned, messages.LATCHED)
+        self._went_back: dict[str, tuple[int, int]] = {}  # by robot: to which version, how often
+        for robot in self.settings.robots.split(","):
+            topic = f"{robot}/policy/returned".lstrip("/")
+            self.create_subscription(String, topic, self._on_returned, messages.LATCHED)
 
     def tuned(self, changes: Changes) -> None:
         """The training thread takes it over, and tells."""
@@ -197,8 +199,9 @@ class FinetuneNode(PorlNode):
         """Take over what people have asked for since."""
         if self._tuning.paused != self._pause_wanted:
             self._tuning.pause(self._pause_wanted)
-        if self._went_back:
-            self._tuning.went_back(*self._went_back)
+        for robot, (version, returns) in self._went_back.copy().items():
+            if self._tuning.went_back(robot, version, returns):
+                self.get_logger().warning(f"{robot} is back to version {version}: learning from it")
         if (wanted := self.settings.learner) is self._applied:
             return
         self._applied, progress = wanted, self._tuning.progress
@@ -236,9 +239,11 @@ class FinetuneNode(PorlNode):
     def _on_returned(self, message: String) -> None:
         try:
             said = json.loads(message.data)
-            self._went_back = int(said["version"]), int(said["returns"])
+            self._went_back[str(said["robot"])] = int(said["version"]), int(said["returns"])
         except (ValueError, KeyError, TypeError, RecursionError):
-            self.get_logger().error("policy/returned is not JSON with version, returns; ignored")
+            self.get_logger().error(
+                "policy/returned is not JSON with robot, version, returns; ignored"
+            )
 
     def _on_verb(
         self, verb: str, paused: bool, _: Trigger.Request, response: Trigger.Response

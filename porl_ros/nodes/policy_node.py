@@ -192,7 +192,7 @@ class PolicyNode(PorlNode):
     def _connect(self, runtime: GatedRuntime, lockstep: bool) -> None:
         """To where other policies come from: a learner, or an operator."""
         self._loading = ThreadPoolExecutor(1, "loading")
-        log = TrialLog(self._robot.name, Path(self.settings.store), runtime.bundle)
+        log = TrialLog(self._writer.robot, Path(self.settings.store), runtime.bundle)
         succession = Succession(self, self._robot, runtime, log, self._loading, lambda: self._gate)
         self._parts.episodes.succession = succession
         self._operator.deploying = Deploying(self, self._robot, runtime, succession, self._loading)
@@ -204,16 +204,24 @@ class PolicyNode(PorlNode):
     def _connect_learner(
         self, runtime: GatedRuntime, succession: Succession, lockstep: bool
     ) -> NoRegret | None:
-        """Go on where earlier runs in the store ended: grants count its steps."""
+        """Go on where earlier runs in the store ended: grants count its steps. Of how policies did
+        on other robots that record there this one's guard knows nothing."""
         if not self.settings.learner:
             return None
-        control, past = self._control, read_store(Path(self.settings.store))
+        control, robot = self._control, self._writer.robot
+        past = read_store(Path(self.settings.store))
         self._learner = control.learner = LearnerLink(
-            self, runtime, succession, self._loading, lockstep, control.try_to_act
+            self, robot, runtime, succession, self._loading, lockstep, control.try_to_act
         )
         control.steps_before = sum(len(chunk.rows) for chunk in past)
         self._parts.episodes.no_regret = NoRegret(
-            self, runtime, self._learner, succession, past, self._robot.episode.horizon
+            self,
+            robot,
+            runtime,
+            self._learner,
+            succession,
+            [chunk for chunk in past if chunk.run.startswith(f"{robot}/")],
+            self._robot.episode.horizon,
         )
         return self._parts.episodes.no_regret
 

@@ -128,6 +128,10 @@ class FinetuneSettings(NodeSettings):
     demonstrations: str = Field(
         "", description="replay store of demonstrations for prior_share; empty: none"
     )
+    robots: str = Field(
+        "",
+        description="namespaces of the robots that it learns from, as arm1,arm2; empty: its own",
+    )
     learn: bool = Field(True, description="learn at once; else from the service learner/start on")
     tensorboard: bool = Field(True, description="write the metrics for TensorBoard, too")
     mode: Mode = Field("lockstep", description="grant steps to the policy node, or run beside it")

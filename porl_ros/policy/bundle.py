@@ -19,6 +19,7 @@ from pydantic import (
     FiniteFloat,
     NonNegativeInt,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -58,7 +59,7 @@ class Residual(BaseModel):
 
 class Manifest(BaseModel):
     """What a bundle says of itself. `env_steps`, `gradient_steps`: this policy's training.
-    `returns`: how often the policy side had gone back to an earlier policy when this was made.
+    `returns`: how often each robot had gone back to an earlier policy when this was made.
     `program`: what is corrected, where it is no network of ours."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -76,12 +77,18 @@ class Manifest(BaseModel):
     program: Program | None = None
     exploration_std: FiniteFloat = Field(ge=0.0, le=2.0)
     saturation: dict[str, float] = {}
-    returns: NonNegativeInt = 0
+    returns: dict[str, NonNegativeInt] = {}
     env_steps: NonNegativeInt = 0
     gradient_steps: NonNegativeInt = 0
     made_by: str
     made_at: str
     packages: dict[str, str] = {}
+
+    @field_validator("returns", mode="before")
+    @classmethod
+    def _none_yet(cls, returns: object) -> object:
+        """Bundles that were made when there was one robot only say 0."""
+        return {} if returns == 0 else returns
 
     @model_validator(mode="after")
     def _check(self) -> Self:

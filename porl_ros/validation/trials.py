@@ -1,7 +1,7 @@
 """What the audit log says of trials: which policy acted last, and how often one went back.
 
-A robot is known by its replay store. The log is the only memory of a policy node for this: rows of
-the store do not tell two policies that take turns from one that was given up.
+A robot is known by its replay store and its name there. The log is the only memory of a policy node
+for this: rows of the store do not tell two policies that take turns from one that was given up.
 """
 
 from pathlib import Path
@@ -53,7 +53,8 @@ class TrialLog:
         """How this robot was left; None where nothing was ever on trial."""
         if not audit.audit_path().exists():
             return None
-        entries = [e for e in audit.read() if e.get("store") == self._where["store"]]
+        robot = self._where["robot"], self._where["store"]
+        entries = [e for e in audit.read() if (e.get("robot"), e.get("store")) == robot]
         entries = [e for e in entries if "acts" in e]
         return _left(entries[-1]) if entries else None
 

@@ -27,7 +27,7 @@ def folder(tmp_path, config) -> Path:
     """A learner's output: versions 1 to 5, beside the base."""
     write(tmp_path / "out" / "base", config, 0, parent=None)
     for version in range(1, 6):
-        returns = int(version == 5)
+        returns = {"arm": 1} if version == 5 else {}
         write(tmp_path / "out" / "bundles" / f"{version:06d}", config, version, returns=returns)
     return tmp_path / "out" / "bundles"
 

@@ -10,6 +10,8 @@ from porl_ros.learning.finetuning import WITHOUT_LIMIT, FineTuning, Grant
 from porl_ros.learning.trainer import Stage
 from porl_ros.policy.bundle import load_bundle, save_bundle
 
+NAME = "ur5e_insert"  # by which the robot is known in its store
+
 
 @pytest.fixture
 def robot(tmp_path, config) -> Iterable[Robot]:
@@ -162,10 +164,10 @@ def test_when_the_policy_side_goes_back_it_learns_on_from_what_acts(tuning, robo
     assert tuning.latest.name == "000001"
     robot.walk(10, version=1)
     work(tuning)
-    assert tuning.returns == 0
+    assert not tuning.returns
     robot.walk(10, version=0)
     work(tuning)
-    assert tuning.returns == 1
+    assert tuning.returns == {NAME: 1}
     assert tuning.latest.name == "000001"  # nothing new until the actor learns again
     learned, base = tuning.trainer.porl.actor.state_dict(), tuning.base.actor.state_dict()
     assert all((learned[name] == base[name]).all() for name in base)
@@ -179,7 +181,7 @@ def test_bundles_say_how_often_the_policy_side_had_gone_back(tmp_path, config, b
     robot.walk(10, version=0)
     work(tuning)
     returns = [load_bundle(tmp_path / "bundles" / n).manifest.returns for n in names(tmp_path)]
-    assert returns == [0, 1]
+    assert returns == [{}, {NAME: 1}]
 
 
 def test_where_policies_take_turns_it_goes_back_when_it_is_told(tmp_path, config, base, robot):
@@ -190,23 +192,28 @@ def test_where_policies_take_turns_it_goes_back_when_it_is_told(tmp_path, config
     for version in (1, 0, 1, 0):
         robot.walk(10, version=version)
         work(tuning)
-    assert tuning.returns == 0
-    tuning.went_back(0, returns=1)
+    assert not tuning.returns
+    tuning.went_back(NAME, 0, returns=1)
     learned, base_actor = tuning.trainer.porl.actor.state_dict(), tuning.base.actor.state_dict()
     assert all((learned[name] == base_actor[name]).all() for name in base_actor)
     robot.walk(40)
     work(tuning)
-    assert load_bundle(tuning.latest).manifest.returns == tuning.returns == 1
+    assert load_bundle(tuning.latest).manifest.returns == tuning.returns == {NAME: 1}
     learned = {n: t.clone() for n, t in tuning.trainer.porl.actor.state_dict().items()}
-    tuning.went_back(0, returns=1)  # it knows already
+    tuning.went_back(NAME, 0, returns=1)  # it knows already
     assert all((learned[n] == t).all() for n, t in tuning.trainer.porl.actor.state_dict().items())
+    tuning.went_back("other", 0, returns=1)  # for the first time, that one
+    assert all(
+        (t == base_actor[n]).all() for n, t in tuning.trainer.porl.actor.state_dict().items()
+    )
+    assert tuning.returns == {NAME: 1, "other": 1}
 
 
 def test_in_lock_step_it_need_not_be_told(tuning, robot):
     robot.walk(80)
     work(tuning)
-    tuning.went_back(0, returns=1)
-    assert tuning.returns == 0
+    tuning.went_back(NAME, 0, returns=1)
+    assert not tuning.returns
 
 
 def test_an_earlier_version_that_is_gone_is_replaced_by_the_base(tuning, robot, tmp_path, caplog):
@@ -215,7 +222,7 @@ def test_an_earlier_version_that_is_gone_is_replaced_by_the_base(tuning, robot, 
     robot.walk(5, version=7)
     robot.walk(5, version=6)
     work(tuning)
-    assert tuning.returns == 1
+    assert tuning.returns == {NAME: 1}
     assert "going on from the base policy" in caplog.text
 
 

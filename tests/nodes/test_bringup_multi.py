@@ -29,6 +29,7 @@ def test_each_robot_has_its_namespace_and_the_learner_has_none():
     assert [s.key for s in specs[:2]] == ["a_simulation", "a_policy"]
     assert [s.parameters["seed"] for s in specs] == [5, 5, 6, 6, 7, 7, 5]
     assert not specs[-1].parameters["use_sim_time"]
+    assert specs[-1].parameters["robots"] == "a,b,c"
     assert not any(s.required for s in specs)  # one robot that ends leaves the others at work
     alone = RobotBringup(twin="twin", learner=True, seed=5).nodes()
     assert [s.parameters for s in specs[:2]] == [s.parameters for s in alone[:2]]
@@ -87,9 +88,16 @@ def test_two_robots_learn_together(tmp_path, config, base, monkeypatch):
             return finished and one.policy_version == other.policy_version == newest
 
         system.wait_for(both_act_with_what_was_learned)
+        for robot in (one, other):  # each for the first time, and the learner counts both
+            assert robot.trigger("back_to_base").success
+        log = nodes.log_path("finetune")
+        both = [f"{name} is back to version 0" for name in ("arm1", "arm2")]
+        system.wait_for(lambda: all(text in log.read_text() for text in both))
         assert set(nodes.stop().values()) == {0}
     state = max((tmp_path / "out" / "checkpoints").glob(f"*/{BOOKS}"))
-    learned = json.loads(state.read_text())["run"]["last_rows"]  # by run: the last one's number
+    run = json.loads(state.read_text())["run"]
+    assert run["returns"] == {"arm1": 1, "arm2": 1}
+    learned = run["last_rows"]  # by run: the last one's number
     assert {run.split("/")[0] for run in learned} == {"arm1", "arm2"}
     assert min(number for number, _ in learned.values()) > 50
     rows = {}

@@ -52,7 +52,7 @@ class Canaries:
             bundle = load_bundle(self._base)
             save_bundle(
                 path, bundle.actor, bundle.manifest.contract, made_by="a test", version=version,
-                exploration_std=0.1, returns=returns,
+                exploration_std=0.1, returns={self._config.name: returns},
             )  # fmt: skip
             admit(path, self._config)
         loaded = events().count("admitted policy loaded")

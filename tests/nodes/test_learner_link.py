@@ -28,7 +28,9 @@ def graph(config, base):
     executor.add_node(learner)
     thread = ThreadPoolExecutor(1)
     succession = None  # has no say where the learner grants steps
-    link = LearnerLink(node, runtime, succession, thread, grants=True, on_news=lambda: None)
+    link = LearnerLink(
+        node, config.name, runtime, succession, thread, grants=True, on_news=lambda: None
+    )
     yield link, runtime, learner, executor
     thread.shutdown()
     executor.shutdown()

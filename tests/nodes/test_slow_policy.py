@@ -36,7 +36,7 @@ class Policies:
         actor, contract = self._slow if slow else self._fast, self._robot.config.contract
         save_bundle(
             path, actor, contract, made_by="test", version=self.version, exploration_std=0.1,
-            returns=9,
+            returns={self._robot.config.name: 9},
         )  # fmt: skip
         self._topic.publish(String(data=json.dumps({"path": str(path)})))
         return self.version

@@ -62,14 +62,15 @@ def test_the_best_known_policy_is_kept_however_many_follow(runtime, tmp_path):
 
 
 def test_bundles_from_before_the_return_are_passed_over(runtime, tmp_path, config):
-    make_bundle(tmp_path / "new", config, version=50, returns=1)
+    make_bundle(tmp_path / "new", config, version=50, returns={"arm": 1})
     with ThreadPoolExecutor(1) as thread:
-        loader = BundleLoader(runtime, thread)
+        stale = lambda manifest: manifest.returns.get("arm", 0) < 1  # noqa: E731
+        loader = BundleLoader(runtime, thread, is_stale=stale)
         loader.request(tmp_path / "40")
         loader.request(tmp_path / "new")
-    assert loader.swap_to(40, returns=1)  # dealt with, but
+    assert loader.swap_to(40)  # dealt with, but
     assert runtime.version == 0
-    assert loader.swap_to(50, returns=1)
+    assert loader.swap_to(50)
     assert runtime.version == 50
 
 

@@ -25,6 +25,7 @@ def test_the_last_entry_of_this_store_counts(log, tmp_path, bundle):
     policy = load_bundle(bundle)
     log.write(BEGUN, policy, policy, returns=0)
     TrialLog("arm", tmp_path / "other", policy).write(WENT_BACK, policy, policy, returns=7)
+    TrialLog("beside", tmp_path / "store", policy).write(WENT_BACK, policy, policy, returns=5)
     audit.append("admitted policy loaded", bundle=str(bundle))
     left = log.left()
     assert (left.event, left.returns, left.acts) == (BEGUN, 0, bundle)
@@ -46,6 +47,7 @@ def test_what_a_trial_came_to_is_written_down(log, bundle):
 
 
 def test_an_entry_that_is_none_of_a_trial_is_refused(log, tmp_path):
-    audit.append("promoted", store=str(tmp_path / "store"), acts="/b", returns="many")
+    store = str(tmp_path / "store")
+    audit.append("promoted", robot="arm", store=store, acts="/b", returns="many")
     with pytest.raises(audit.AuditError, match="is not one of a trial; name another log"):
         log.left()

@@ -4,11 +4,10 @@ Imports no ROS, as `description`.
 """
 
 import re
-from typing import Literal
 
 from pydantic import Field, field_validator
 
-from porl_ros.nodes.bringup.description import Arguments, NodeSpec, RobotBringup
+from porl_ros.nodes.bringup.description import NodeSpec, RobotBringup
 from porl_ros.robot.config_types import require_unique
 
 # Each simulated robot has its own time, and all hear of policies one namespace up.
@@ -20,33 +19,17 @@ REMAPS = (
 OF_A_ROBOT = ("simulation", "policy")
 
 
-class MultiBringup(Arguments):
+class MultiBringup(RobotBringup):
     """Arguments of several robots with one learner; `launch/bringup_multi.launch.py` declares the
-    same. Each robot is a namespace; all record in one store and act with the same policy."""
+    same. Each robot is a namespace; all record in one store and act with the same policy. The seed
+    is the first robot's and the learner's; the next robot has the next."""
 
     robots: str = Field("arm1,arm2", description="their namespaces, separated by commas")
-    robot_config: str = Field("ur5e_insert", description="path or name of the robot config of all")
-    bundle: str = Field("", description="admitted policy bundle to begin with")
-    store: str = Field("", description="folder of the replay store; made if it is not there")
-    output: str = Field("", description="folder for new bundles and logs of the learner")
-    learner_config: str = Field(
-        "", description="YAML file with settings of the learner; empty: defaults"
-    )
-    gate: Literal["initial", "every", "config"] = Field(
-        "initial", description="which bundles must be admitted; config: as the robot config says"
-    )
-    twin: str = Field(
-        "", description="cell of the scene that stands in for each robot; empty: none"
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="where policies and learner compute"
-    )
-    seed: int = Field(0, ge=0, description="seed of the first robot; the next one has the next")
-    explore: bool = Field(True, description="let the policies explore, as they were judged")
+    learner: bool = Field(True, description="run the fine-tuning node, one for all")
 
     @field_validator("robots")
     @classmethod
-    def _names(cls, robots: str) -> str:
+    def _check_names(cls, robots: str) -> str:
         names = robots.split(",")
         for name in names:
             if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
@@ -59,10 +42,14 @@ class MultiBringup(Arguments):
         fields = self.model_dump(exclude={"robots"})
         specs = []
         for index, name in enumerate(self.robots.split(",")):
-            robot = RobotBringup(**fields | {"learner": True, "seed": self.seed + index})
-            for spec in robot.nodes():
-                if spec.name in OF_A_ROBOT:
-                    # One that ends leaves the others at work.
-                    specs.append(spec._replace(required=False, namespace=name, remaps=REMAPS))
-        once = RobotBringup(**fields | {"learner": True, "twin": ""}).nodes()  # in no robot's time
-        return specs + [spec for spec in once if spec.name not in OF_A_ROBOT]
+            robot = RobotBringup(**fields | {"seed": self.seed + index})
+            # One that ends leaves the others at work.
+            of_it = {"required": False, "namespace": name, "remaps": REMAPS}
+            specs += [spec._replace(**of_it) for spec in robot.nodes() if spec.name in OF_A_ROBOT]
+        once = RobotBringup(**fields | {"twin": ""}).nodes()  # in no robot's time
+        return specs + [self._for_all(spec) for spec in once if spec.name not in OF_A_ROBOT]
+
+    def _for_all(self, spec: NodeSpec) -> NodeSpec:
+        """The learner hears when any of them goes back to an earlier policy."""
+        more = {"robots": self.robots} if spec.name == "finetune" else {}
+        return spec._replace(parameters=spec.parameters | more)

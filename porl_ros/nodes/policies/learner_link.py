@@ -24,12 +24,13 @@ class LearnerLink:
     Everything but reading bundles happens in the executor's thread. `on_news` is called there when
     a step that had to wait may now be possible. Without `grants` (paced) the newest bundle is
     offered to `succession` as soon as it is read by `thread`; with them (lock-step) the learner
-    says which bundle takes which step.
+    says which bundle takes which step. `robot`: by which name the learner knows this one.
     """
 
     def __init__(
         self,
         node: PorlNode,
+        robot: str,
         runtime: PolicyRuntime,
         succession: Succession,
         thread: ThreadPoolExecutor,
@@ -37,16 +38,17 @@ class LearnerLink:
         on_news: Callable[[], None],
     ):
         self._runtime, self._succession, self._on_news = runtime, succession, on_news
-        self._log = node.get_logger()
+        self._log, self._robot = node.get_logger(), robot
         self._grant = Grant(0, 0, 0) if grants else WITHOUT_LEARNER
         self._coming: list[Grant] = []  # swaps that are granted and not done yet, in order
-        self.returns = 0  # how often the policy side has gone back; what was made before is stale
+        self.returns = 0  # how often this robot has gone back; what was made before is stale
         self._until = steady_seconds() + START  # when to give the learner up
         self._loader = BundleLoader(
             runtime,
             thread,
             on_loaded=lambda: node.call_soon(on_news),
             on_refused=lambda error: self._log.error(f"the present policy goes on: {error}"),
+            is_stale=lambda manifest: manifest.returns.get(self._robot, 0) < self.returns,
         )
         for topic in ("learner/bundle", "gate/admitted"):  # once made; once the gate let it pass
             node.create_subscription(String, topic, self._on_bundle, messages.LATCHED_EVENTS)
@@ -62,13 +64,13 @@ class LearnerLink:
     def prepare(self, step: int) -> bool:
         """Swap if it is time; False when this step needs a bundle that is not read yet."""
         if self._grant is WITHOUT_LEARNER:
-            if loaded := self._loader.newest(self._succession.newest, self.returns):
+            if loaded := self._loader.newest(self._succession.newest):
                 self._succession.offer(loaded)
             return True
         due = [grant for grant in self._coming if grant.since <= step]
         wanted = due[-1].version if due else self._runtime.version
         # A learner that goes on from a checkpoint may be behind: versions only rise.
-        if wanted > self._runtime.version and not self._loader.swap_to(wanted, self.returns):
+        if wanted > self._runtime.version and not self._loader.swap_to(wanted):
             return False
         self._coming = self._coming[len(due) :]
         return True

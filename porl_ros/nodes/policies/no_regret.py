@@ -18,12 +18,13 @@ from porl_ros.replay.tools.episodes import own_episodes, returns
 
 
 class NoRegret:
-    """One per policy node; executor's thread. What it knows of the past it learns from the store,
-    so that a restart forgets nothing."""
+    """One per policy node; executor's thread. What it knows of its `past` it learns from the store,
+    so that a restart forgets nothing. `robot`: its name there, by which the learner is told."""
 
     def __init__(
         self,
         node: PorlNode,
+        robot: str,
         runtime: PolicyRuntime,
         link: LearnerLink,
         succession: Succession,
@@ -33,7 +34,8 @@ class NoRegret:
         guard = NoRegretGuard(node.settings.false_alarms)
         for episode in own_episodes(past, horizon):
             guard.observe(episode.policy_version, episode.success)
-        self._node, self._link, self._succession = node, link, succession
+        self._node, self._robot = node, robot
+        self._link, self._succession = link, succession
         self._runtime = runtime
         known = succession.returns
         self._fallback = Fallback(runtime, guard, returns(past) if known is None else known)
@@ -91,5 +93,5 @@ class NoRegret:
         self._publish(verdict)
 
     def _publish(self, verdict: GoBack) -> None:
-        content = verdict._asdict() | {"returns": self._fallback.returns}
+        content = {"robot": self._robot, **verdict._asdict(), "returns": self._fallback.returns}
         self._returned.publish(String(data=json.dumps(content)))

@@ -60,7 +60,7 @@ class ReplayWriter:
             raise ValueError(f"flush_interval: {flush_interval} must be above 0 seconds")
         if segment_rows < 1:
             raise ValueError(f"segment_rows: {segment_rows} must be at least 1")
-        store, self.run = Path(store), run or fresh_run()
+        store, self.robot, self.run = Path(store), robot, run or fresh_run()
         self.rows = 0  # logged so far
         self._finals = 0
         self._identity = RunIdentity(schema, robot, self.run)
