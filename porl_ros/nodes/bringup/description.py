@@ -63,6 +63,12 @@ class LaunchArguments(Arguments):
     respawn: bool = Field(
         False, description="start a node that has ended again, after a second; else all end with it"
     )
+    record: bool = Field(False, description="record the topics that matter, by `ros2 bag`, as MCAP")
+    record_folder: str = Field(
+        "recordings", description="folder in which each recording makes one of its own"
+    )
+    foxglove: bool = Field(False, description="run foxglove_bridge, for Foxglove to connect to")
+    foxglove_port: int = Field(8765, ge=1, le=65_535, description="TCP port of foxglove_bridge")
 
 
 class SimulationBringup(Arguments):
