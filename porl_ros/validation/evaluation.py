@@ -10,7 +10,7 @@ from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from pathlib import Path
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -137,13 +137,21 @@ class Evaluator:
 
 @contextmanager
 def _deaf() -> Iterator[None]:
-    """Processes that begin in here never hear Ctrl-C, which is their parent's to handle."""
+    """Ctrl-C waits until the processes that begin in here have begun, and they never hear it: it is
+    their parent's to handle."""
     resource_tracker.ensure_running()  # beginning later, it would let the signal through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # is handed down
+    noted: list[int] = []
+    ours = current_thread() is main_thread()  # other threads are not interrupted
+    handler = signal.signal(signal.SIGINT, lambda *_: noted.append(1)) if ours else None
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if ours:
+            signal.signal(signal.SIGINT, handler)
+        if noted:
+            signal.raise_signal(signal.SIGINT)
 
 
 _env: RobotEnv | None = None
