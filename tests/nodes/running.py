@@ -50,7 +50,7 @@ class System(NamedTuple):
 @contextmanager
 def running(
     folder: Path, bundle: Path, settings: dict | None = None, extra: dict | None = None,
-    finetune: dict | None = None, **arguments,
+    finetune: dict | None = None, namespace: str = "", **arguments,
 ) -> Iterator[System]:  # fmt: skip
     """Bring up what a user would, in `folder`.
 
@@ -69,7 +69,11 @@ def running(
     )
     own = {"policy": extra or {}, "finetune": finetune or {}}
     specs = [_with(spec, own.get(spec.name, {})) for spec in bringup.nodes()]
-    with own_graph(), NodeProcesses(specs, folder / "nodes") as nodes, Monitor() as monitor:
+    with (
+        own_graph(),
+        NodeProcesses(specs, folder / "nodes", namespace) as nodes,
+        Monitor(namespace) as monitor,
+    ):
         yield System(folder, nodes, monitor, {spec.name: spec for spec in specs})
 
 

@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 from running import System, running
 
+from porl_ros.nodes.bringup.description import ValidationBringup
+
 pytestmark = pytest.mark.slow
 
 POLICY = Path(__file__).parents[2] / "launch" / "sros2_policy.xml"
-NODES = "simulation", "policy", "policy_stop", "finetune"
+NODES = "simulation", "policy", "policy_stop", "finetune", "gate"
+NAMESPACE = "/arm1"
 # What the graph says of a node, and how the policy file calls it
 KINDS = {
     "publisher": ("topic", "publish"),
@@ -27,28 +30,29 @@ GROUP = "0100FFEF"  # 239.255.0.1, by which DDS finds participants of other mach
 
 
 def allowed() -> dict[tuple[str, str], set[str]]:
-    """By node and kind the full names that the policy file allows."""
+    """By node and kind the full names that the policy file allows in the namespace."""
     found: dict[tuple[str, str], set[str]] = {}
-    for profile in ElementTree.parse(POLICY).iter("profile"):
-        node = profile.get("node")
+    text = POLICY.read_text().replace('ns="/"', f'ns="{NAMESPACE}"')  # as docs/security.md says
+    for profile in ElementTree.fromstring(text.partition("?>")[2]).iter("profile"):
+        node, namespace = profile.get("node"), profile.get("ns")
         for kind, (what, how) in KINDS.items():
             names = {
-                expression.text.replace("~", f"/{node}", 1)
+                expression.text.replace("~", f"{namespace}/{node}", 1)
                 for part in profile
                 if part.get(how) == "ALLOW"
                 for expression in part.iter(what)
             }
-            found[node, kind] = {name if name[0] == "/" else f"/{name}" for name in names}
+            found[node, kind] = {n if n[0] == "/" else f"{namespace}/{n}" for n in names}
     return found
 
 
-def used(system: System, nodes: Iterable[str] = NODES) -> dict[tuple[str, str], set[str]]:
+def used(system: System) -> dict[tuple[str, str], set[str]]:
     """The same, as the graph is."""
     node, found = system.monitor.node, {}
-    for name in nodes:
+    for name in NODES:
         for kind in KINDS:
             ask = getattr(node, f"get_{kind}_names_and_types_by_node")
-            found[name, kind] = {topic for topic, _ in ask(name, "/")}
+            found[name, kind] = {topic for topic, _ in ask(name, NAMESPACE)}
     return found
 
 
@@ -57,8 +61,11 @@ def matching(names: set[str], patterns: Iterable[str]) -> set[str]:
 
 
 def test_the_policy_file_allows_what_nodes_do_and_nothing_else(tmp_path, base):
+    """In a namespace: there a name that is relative here and absolute there shows, too."""
     wanted = allowed()
-    with running(tmp_path, base, extra={"deadman_button": 1}) as system:
+    with running(tmp_path, base, extra={"deadman_button": 1}, namespace=NAMESPACE) as system:
+        for spec in ValidationBringup().nodes():
+            system.nodes.start(spec)
 
         def is_known() -> bool:
             try:
@@ -72,9 +79,12 @@ def test_the_policy_file_allows_what_nodes_do_and_nothing_else(tmp_path, base):
     for key, names in found.items():
         assert matching(names, wanted[key]) == names, key
         assert {p for p in wanted[key] if matching(names, [p])} == wanted[key], key
-    topics = {topic for node in NODES for topic in found[node, "subscriber"]}
-    assert matching(wanted["operator", "publisher"], topics) >= {"/stop", "/teleop/twist"}
-    assert not matching({"/forward_position_controller/commands"}, wanted["operator", "publisher"])
+    said = set().union(*(found[node, "publisher"] for node in NODES))
+    assert matching(said, wanted["operator", "subscriber"]) == said  # a person hears everything
+    heard = set().union(*(found[node, "subscriber"] for node in NODES))
+    may = matching(heard, wanted["operator", "publisher"])
+    assert may >= {f"{NAMESPACE}/stop", f"{NAMESPACE}/teleop/twist"}
+    assert f"{NAMESPACE}/forward_position_controller/commands" in heard - may
 
 
 def group_is_joined() -> bool:
