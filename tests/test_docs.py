@@ -4,7 +4,10 @@ from the code is up to date."""
 import re
 import shlex
 from collections.abc import Iterator
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import typer
@@ -99,6 +102,29 @@ def test_parameters_exist(page, said):
 @pytest.mark.parametrize(("page", "said"), every("make", blocks))
 def test_targets_exist(page, said):
     assert re.search(rf"^{said[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def tool(name: str) -> ModuleType:
+    """A script of tools/, as a module."""
+    loader = SourceFileLoader(name.replace("-", "_"), str(ROOT / "tools" / name))
+    module = module_from_spec(spec_from_loader(loader.name, loader))
+    loader.exec_module(module)
+    return module
+
+
+TRY_DOCS = tool("try-docs")
+RUNNABLE = re.compile(r"((\.venv/bin/)?porl |make |pytest |export |[A-Z_]+=)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_is_run_or_says_why_not(page):
+    """By tools/try-docs. What is no command has a language, `text` if no other."""
+    assert page in TRY_DOCS.PAGES
+    for block in TRY_DOCS.blocks(page):
+        for command in () if block.mark else block.commands:
+            assert RUNNABLE.match(command), f"{command}: mark it, or say the block's language"
+        for path in re.findall(r"\b(?:tests|tools|docs)/[\w/.-]+\w", block.why):
+            assert (ROOT / path).exists(), path
 
 
 def anchor(heading: str) -> str:

@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from porl_ros.cli.options import RobotOption
 from porl_ros.cli.terminal import lines, readable, tables
 from porl_ros.simulation.variant import CellFile, Variant
 
@@ -19,9 +20,7 @@ def calibrate(
         list[Path], typer.Argument(metavar="STORE...", help="Replay stores of this robot.")
     ],
     output: Annotated[Path, typer.Option(help="New file for the cell, YAML.")],
-    robot: Annotated[
-        str, typer.Option(help="Robot config: a path, or a shipped name.")
-    ] = "ur5e_insert",
+    robot: RobotOption = "ur5e_insert",
     variant: Annotated[
         str | None,
         typer.Option(help="Cell to begin from, and to keep what cannot be told. A name or a file."),

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from porl_ros.cli.options import RobotOption, SeedOption
 from porl_ros.cli.terminal import lines, readable, table_of, tables
 from porl_ros.errors import PorlError
 
@@ -21,9 +22,7 @@ app = typer.Typer(
 def train(
     store: Annotated[list[Path], typer.Option(help="Replay store to learn from; may be repeated.")],
     output: Annotated[Path, typer.Option(help="New folder for the classifier.")],
-    robot: Annotated[
-        str, typer.Option(help="Robot config: a path, or a shipped name.")
-    ] = "ur5e_insert",
+    robot: RobotOption = "ur5e_insert",
     hidden: Annotated[
         str, typer.Option(help="Widths of the hidden layers; empty: logistic regression.")
     ] = "64,64",
@@ -33,7 +32,7 @@ def train(
     steps: Annotated[
         int, typer.Option(min=1, max=1_000_000, help="Gradient steps of each of five networks.")
     ] = 1000,
-    seed: Annotated[int, typer.Option(min=0, max=100_000, help="Seed of everything random.")] = 0,
+    seed: SeedOption = 0,
     plot: Annotated[Path | None, typer.Option(help="Picture of the calibration, PNG.")] = None,
 ) -> None:
     """Train on episodes that an operator has marked, or any others that tell success from failure.

@@ -19,14 +19,14 @@ console = Console()
 
 
 def finetune_env(
-    env_id: str, output: Path, base: Path | None, learner_config: Path | None,
+    env_id: str, variant: str | None, output: Path, base: Path | None, learner_config: Path | None,
     presample: bool, device: str, seed: int,
 ) -> None:  # fmt: skip
     """Fine-tune `base` (or a new policy) on an environment; the result is `output/final`."""
     require_empty_or_missing(output, "run")
     config = PorlConfig.load(learner_config)
     config = config if presample else config.without_presample()
-    env, contract = _make(env_id)
+    env, contract = _make(env_id, variant)
     actor = _actor(env, base)
     tuning = GymFineTuning(env, actor, config, seed, resolve_device(device))
     columns = (
@@ -47,19 +47,28 @@ def finetune_env(
     )
 
 
-def _make(env_id: str) -> tuple[gymnasium.Env, dict]:
+def _make(env_id: str, variant: str | None) -> tuple[gymnasium.Env, dict]:
     """The environment with actions in [-1, 1], and what stands for its contract."""
     try:
-        env = RobotEnv(str(resolve_robot_config(env_id)))
-        return env, env.robot.config.contract
+        robot = resolve_robot_config(env_id)
     except ConfigError as unknown:
         if Path(env_id).suffix or env_id not in gymnasium.registry:
             raise PorlError(f"{unknown}; and Gymnasium knows no environment '{env_id}'") from None
+        return _make_foreign(env_id, variant), {"gymnasium": env_id}
+    env = RobotEnv(str(robot), variant)
+    return env, env.robot.config.contract
+
+
+def _make_foreign(env_id: str, variant: str | None) -> gymnasium.Env:
+    if variant:
+        raise PorlError(
+            f"--variant '{variant}': {env_id} is no robot config and has no cells; leave it out"
+        )
     env = gymnasium.make(env_id)
     for name, space in (("observation", env.observation_space), ("action", env.action_space)):
         if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
             raise PorlError(f"{env_id}: the {name} space is {space}; a flat Box is needed")
-    return gymnasium.wrappers.RescaleAction(env, -1.0, 1.0), {"gymnasium": env_id}
+    return gymnasium.wrappers.RescaleAction(env, -1.0, 1.0)
 
 
 def _actor(env: gymnasium.Env, base: Path | None) -> Actor:

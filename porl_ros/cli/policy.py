@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from porl_ros.cli.replay import DryRun, JsonOption
+from porl_ros.cli.options import DryRun, JsonOption, RobotOption
 
 app = typer.Typer(
     help="Look at policy bundles, compare them, and remove those that are not needed.\n\n"
@@ -94,9 +94,7 @@ def import_(
         Path, typer.Argument(help="TorchScript, torch.export, torch.save, SB3 or safetensors.")
     ],
     output: Annotated[Path, typer.Option(help="New folder for the bundle.")],
-    robot: Annotated[
-        str, typer.Option(help="Robot config: a path, or a shipped name.")
-    ] = "ur5e_insert",
+    robot: RobotOption = "ur5e_insert",
     signature: Annotated[
         Path | None, typer.Option(help="YAML: what the policy takes and gives, in which order.")
     ] = None,

@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
+from porl_ros.cli.options import DryRun, JsonOption, RobotOption
+
 app = typer.Typer(
     help="Look at replay stores, prove them sound, keep them in order, bring data in and out.\n\n"
     "Start with `porl replay ls runs`, then `porl replay info STORE`.",
@@ -15,8 +17,6 @@ app = typer.Typer(
 )
 
 Store = Annotated[Path, typer.Argument(help="Folder of a replay store.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -182,9 +182,7 @@ def import_(
         Path, typer.Argument(help="A rosbag2 folder, a .db3 or a .mcap file with ROS 2 messages.")
     ],
     store: Annotated[Path, typer.Option(help="Replay store to add to; made if it is not there.")],
-    robot: Annotated[
-        str, typer.Option("--robot", help="Robot config: a path, or a shipped name.")
-    ] = "ur5e_insert",
+    robot: RobotOption = "ur5e_insert",
     namespace: Annotated[str, typer.Option(help="Where the robot's topics are.")] = "",
     actor: Annotated[str, typer.Option(help="Who acted: human or expert.")] = "human",
     success: Annotated[

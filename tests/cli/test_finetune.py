@@ -69,6 +69,15 @@ def test_environments_that_cannot_be_used(porl, tmp_path, env, complaint):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_cell_is_that_of_a_robot_config(porl, tmp_path):
+    output = "--output", tmp_path / "run", "--variant", "moon"
+    line = porl.fails("finetune", "--env", "ur5e_insert", *output)
+    assert "simulation.variant = 'moon': the scene has no such cell; have calibrated" in line
+    line = porl.fails("finetune", "--env", "Pendulum-v1", *output)
+    assert "Pendulum-v1 is no robot config and has no cells; leave it out" in line
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_base_that_does_not_fit_the_environment(porl, tmp_path, base):
     options = ["--base", base, "--output", tmp_path / "run"]
     line = porl.fails("finetune", "--env", "Pendulum-v1", *options)
