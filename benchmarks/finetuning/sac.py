@@ -13,12 +13,12 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from porl_ros.configfile import StrictModel
+from porl_ros.configfile import StrictModel, Width
 from porl_ros.learning.adam import Adam
 from porl_ros.learning.critic import Critics
 from porl_ros.learning.mlp import Record, gradients, value
 from porl_ros.learning.products import quicken
-from porl_ros.policy.network import Actor, Width
+from porl_ros.policy.network import Actor
 from porl_ros.replay import Batch
 
 LOG_STD = (-20.0, 2.0)  # bounds, as in both public codes

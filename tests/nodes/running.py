@@ -1,5 +1,7 @@
 """A system that runs: real processes, a real graph, and what they leave behind."""
 
+import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,3 +96,9 @@ def read_rows(store: Path) -> dict[str, np.ndarray]:
     groups = [zarr.open_group(path, mode="r") for path in segments]
     names = [name for name in groups[0].array_keys() if not name.startswith("final_")]
     return {name: np.concatenate([group[name][...] for group in groups]) for name in names}
+
+
+def checkpoints(folder: Path) -> list[tuple[int, int]]:
+    """(environment steps, gradient steps) of those that a learner keeps, the oldest first."""
+    names = os.listdir(folder / "learner" / "checkpoints")
+    return sorted(tuple(map(int, n.split("-"))) for n in names if re.fullmatch(r"\d+-\d+", n))

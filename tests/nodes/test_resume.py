@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import System, read_rows, running
+from running import System, checkpoints, read_rows, running
 
 from porl_ros.nodes.bringup.processes import NodeProcesses, ProcessDied
 from porl_ros.nodes.watching.monitor import Monitor
@@ -21,12 +21,6 @@ KILLS = int(os.environ.get("PORL_LEARNER_KILLS", "1"))
 LONG = {"presample_steps": 100, "total_steps": 1_000_000, "publish_every": 25}
 LONG |= {"utd": 1, "batch_size": 16, "critic_hidden": [16]}  # quick to catch up
 OFTEN = {"checkpoint_interval": 0.25}
-
-
-def checkpoints(folder: Path) -> list[tuple[int, int]]:
-    """(environment steps, gradient steps) of those that there are."""
-    names = os.listdir(folder / "learner" / "checkpoints")
-    return sorted(tuple(map(int, n.split("-"))) for n in names if re.fullmatch(r"\d+-\d+", n))
 
 
 def steps_go_on(system: System, by: int) -> None:
