@@ -1,6 +1,7 @@
 """Ctrl-C at a point that is told beforehand: one process imports everything once, and every command
 is a fork of it, in a session of its own and with all its real processes."""
 
+import atexit
 import ctypes
 import gc
 import json
@@ -9,6 +10,7 @@ import pkgutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,7 +69,7 @@ def serve() -> None:
         if child == 0:
             os.setsid()
             _redirect(output)
-            raise SystemExit(_run(wanted))
+            _end(_run(wanted))
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         print(json.dumps({"code": code, "said": output.read_text(), "left": _left()}), flush=True)
 
@@ -94,6 +96,15 @@ def _run(wanted: dict) -> int:
     sys.argv = ["porl", *wanted["arguments"]]
     _interrupt_at(wanted["at"], wanted["calls"])
     return main()
+
+
+def _end(code: int) -> None:
+    """As the interpreter ends, but for the libraries of ROS: their clean-up looks for a thread that
+    a fork does not have, and crashes. A user's command is no fork."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    os._exit(code)
 
 
 def _interrupt_at(name: str, calls: int) -> None:
