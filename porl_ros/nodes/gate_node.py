@@ -50,7 +50,7 @@ class GateNode(PorlNode):
         self._offered: SimpleQueue[Path | None] = SimpleQueue()
         self._stopping = Event()
         self._admitted = self.create_publisher(String, "gate/admitted", messages.LATCHED_EVENTS)
-        self._status = self.create_publisher(String, "gate/status", messages.LATCHED_EVENTS)
+        self._status = self.create_publisher(String, "gate/status", messages.LATCHED)
         self.create_subscription(String, "learner/bundle", self._on_bundle, messages.LATCHED_EVENTS)
 
     def start(self) -> None:

@@ -45,6 +45,18 @@ def nothing_is_sent(robot: ScriptedRobot, periods: int = 3) -> bool:
     return len(robot.commands) == sent
 
 
+def first_heard(robot: ScriptedRobot) -> dict:
+    """What somebody hears first who comes now and asks for whatever there is: how it is, not how it
+    once was (`ros2 topic echo --once`)."""
+    heard: list[dict] = []
+    subscription = robot.node.create_subscription(
+        String, "policy/state", lambda m: heard.append(json.loads(m.data)), messages.LATCHED_EVENTS
+    )
+    robot.until(lambda: heard, "the state")
+    robot.node.destroy_subscription(subscription)
+    return heard[0]
+
+
 def release(robot: ScriptedRobot) -> None:
     """Reset the stop. The first command of the new episode is the sentinel: commands of one
     publisher arrive in order, so none was sent before it that had not come by now."""
@@ -109,6 +121,7 @@ def test_in_every_state_of_the_lifecycle(robot, states):
     assert all(robot.operator.change("policy", *[CONFIGURE] * (not states), ACTIVATE))
     assert nothing_is_sent(robot, 10)
     assert robot.state == ("stopped", "stop")
+    assert first_heard(robot)["state"] == "stopped"
     release(robot)
     robot.act()
     robot.operator.change("policy", DEACTIVATE, CLEANUP)

@@ -30,7 +30,7 @@ class StateTopic:
 
     def __init__(self, node: Node):
         self._node, self._lock = node, Lock()
-        self._topic = node.create_publisher(String, "policy/state", messages.LATCHED_EVENTS)
+        self._topic = node.create_publisher(String, "policy/state", messages.LATCHED)
         self.now: tuple[State, str] = (State.WAITING, "")  # state and reason, as last told
         self.alarms: Callable[[], Mapping[str, int]] = dict
 
