@@ -60,8 +60,14 @@ class TrainerBooks(StrictModel):
     owed: Count
     paid_for: Count
     actor_rests_until: Count
+
+
+class AnchorBooks(StrictModel):
+    """Of an `Anchor`: outcomes of recent episodes and of the base's; how far it has loosened."""
+
     recent: tuple[bool, ...]
-    base_outcomes: tuple[bool, ...]
+    base: tuple[bool, ...]
+    loosened: Count
 
 
 class MemoryBooks(StrictModel):
@@ -120,6 +126,7 @@ class Books(StrictModel):
     porl: PorlBooks
     warmup: WarmupBooks
     trainer: TrainerBooks
+    anchor: AnchorBooks
     memory: MemoryBooks
     prior: MemoryBooks
     run: RunBooks

@@ -16,8 +16,8 @@ from porl_ros.configfile import StrictModel, Width, load_model
 LIVE = frozenset({
     "total_steps", "utd", "actor_delay", "batch_size", "success_share", "recent_share",
     "prior_share", "discount", "target_rate", "target_critics", "critic_learning_rate",
-    "actor_learning_rate", "exploration_std", "anchor", "anchor_final", "box_penalty",
-    "recovery_steps", "publish_every",
+    "actor_learning_rate", "exploration_std", "anchor", "anchor_final", "anchor_half_life",
+    "box_penalty", "recovery_steps", "publish_every",
 })  # fmt: skip
 
 
@@ -76,7 +76,7 @@ class PorlConfig(StrictModel):
     n_step: int = Field(
         1, ge=1, le=100, description="rewards that a TD target sums up before it bootstraps (m)"
     )
-    discount: float = Field(0.95, ge=0, le=1, description="gamma per control step (m)")
+    discount: float = Field(0.99, ge=0, le=1, description="gamma per control step (m)")
     target_rate: float = Field(
         0.005, gt=0, le=1, description="tau of the target critics' averaging (w)"
     )
@@ -107,6 +107,13 @@ class PorlConfig(StrictModel):
     )
     anchor_window: int = Field(
         40, ge=1, le=10_000, description="recent episodes that the fading looks at (m)"
+    )
+    anchor_half_life: int = Field(
+        50,
+        ge=1,
+        le=1_000_000,
+        description="episodes, no worse than the base's, after which the anchor weighs half at "
+        "most (m)",
     )
     residual_scale: float = Field(
         0.0,

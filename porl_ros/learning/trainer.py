@@ -5,13 +5,13 @@ fine-tuning nodes, the Gymnasium loop and tests drive the same object.
 """
 
 import math
-from collections import deque
 from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from porl_ros.learning.anchor import Anchor
 from porl_ros.learning.books import State
 from porl_ros.learning.config import PorlConfig
 from porl_ros.learning.porl import Porl
@@ -71,8 +71,7 @@ class Trainer:
         self.warmup = CriticWarmup(self.porl, self.memory, config)
         self._owed = self._paid_for = 0
         self._actor_rests_until = 0  # environment steps
-        self._recent: deque[bool] = deque(maxlen=config.anchor_window)
-        self._base_outcomes: list[bool] = []
+        self._anchor = Anchor(config)
         self._returns = np.zeros(0)  # to the end of the episode, of the last critic batch
         self._critic_loss, self._actor_loss = torch.tensor(math.nan), torch.tensor(math.nan)
 
@@ -84,7 +83,7 @@ class Trainer:
 
     def tune(self, config: PorlConfig) -> None:
         """Go on with other settings, of those that may change: `LIVE`."""
-        self.config = self.warmup.config = config
+        self.config = self.warmup.config = self._anchor.config = config
         self.memory.discount = self.prior.discount = config.discount
         self.porl.tune(config)
 
@@ -112,11 +111,8 @@ class Trainer:
         episodes = self.memory.extend(chunk)
         for episode in episodes:
             self.episodes += 1
-            if episode.helped:  # says nothing about the policy
-                continue
-            self._recent.append(episode.success)
-            if not online:
-                self._base_outcomes.append(episode.success)
+            if not episode.helped:  # else it says nothing about the policy
+                self._anchor.hear(episode.success, of_base=not online)
         return episodes
 
     def feed_prior(self, chunk: Chunk) -> None:
@@ -148,7 +144,7 @@ class Trainer:
         the actor rests for `recovery_steps`, in which the critics see what it is worth."""
         self.porl.restart_actor(self._learned_form(actor))
         self._actor_rests_until = self.env_steps + self.config.recovery_steps
-        self._recent.clear()
+        self._anchor.forget()
 
     def _learned_form(self, actor: Actor | ResidualActor) -> Actor | ResidualActor:
         """In residual mode the policy is frozen, and what is learned lies on top of it."""
@@ -169,13 +165,14 @@ class Trainer:
             "owed": self._owed,
             "paid_for": self._paid_for,
             "actor_rests_until": self._actor_rests_until,
-            "recent": list(self._recent),
-            "base_outcomes": list(self._base_outcomes),
         }
         memories = {"memory": self.memory.state_dict(), "prior": self.prior.state_dict()}
         return State(
             porl.tensors | {"data": data},
-            porl.books | warmup.books | memories | {"trainer": books},
+            porl.books
+            | warmup.books
+            | memories
+            | {"trainer": books, "anchor": self._anchor.state_dict()},
         )
 
     def load_state_dict(self, state: State) -> None:
@@ -187,8 +184,7 @@ class Trainer:
         self.env_steps, self.episodes = books["env_steps"], books["episodes"]
         self._owed, self._paid_for = books["owed"], books["paid_for"]
         self._actor_rests_until = books["actor_rests_until"]
-        self._recent.extend(books["recent"])
-        self._base_outcomes = list(books["base_outcomes"])
+        self._anchor.load_state_dict(state.books["anchor"])
         self._critic_loss, self._actor_loss = data["critic_loss"], data["actor_loss"]
         self.porl.last_value = data["value"]
 
@@ -201,20 +197,12 @@ class Trainer:
     @property
     def base_success(self) -> float:
         """Success of the frozen policy in the pre-sample stage; NaN without one."""
-        return float(np.mean(self._base_outcomes)) if self._base_outcomes else float("nan")
+        return self._anchor.base_success
 
     @property
     def anchor(self) -> float:
-        """Fades linearly to its final weight, as recent success rises from the base's to 1.
-
-        A base whose success is not known counts as 0. One that always succeeds is held.
-        """
-        first, last = self.config.anchor, self.config.anchor_final
-        base = self.base_success if self._base_outcomes else 0.0
-        if not self._recent or base >= 1.0:
-            return first
-        gained = (float(np.mean(self._recent)) - base) / (1.0 - base)
-        return float(first + np.clip(gained, 0.0, 1.0) * (last - first))
+        """How firmly the policy is held to the frozen one; see `Anchor`."""
+        return self._anchor.weight
 
     @property
     def progress(self) -> Progress:
@@ -229,7 +217,7 @@ class Trainer:
             env_steps=self.env_steps,
             gradient_steps=self.porl.critic_updates,
             episodes=self.episodes,
-            recent_success=float(np.mean(self._recent)) if self._recent else float("nan"),
+            recent_success=self._anchor.recent_success,
             base_success=self.base_success,
             utd=updates / self._paid_for if self._paid_for else 0.0,
             anchor=self.anchor,

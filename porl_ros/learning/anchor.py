@@ -1,0 +1,84 @@
+"""How firmly the policy is held to the frozen one, by what its episodes say."""
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+from porl_ros.learning.config import PorlConfig
+
+# Measured on six tasks, see docs/algorithm.md. As much may recent success lie under the base's by
+# chance (of 40 episodes) before that counts as worse, and as many times as fast as it loosens the
+# anchor comes back.
+TOLERANCE = 0.1
+FIRMER = 4
+
+
+class Anchor:
+    """The weight of the squared distance to the frozen policy. One thread.
+
+    It is the lower of two. One falls linearly from `anchor` to `anchor_final` as the success of the
+    last `anchor_window` episodes rises from the base's to 1. The other halves with every
+    `anchor_half_life` episodes of a policy that is not worse than the base, for what there is to
+    gain may lie farther away than the first weight lets it go; and it comes back when it is worse.
+    """
+
+    def __init__(self, config: PorlConfig):
+        self.config = config
+        self._recent: deque[bool] = deque(maxlen=config.anchor_window)
+        self._base: list[bool] = []
+        self._loosened = 0  # episodes
+
+    def hear(self, success: bool, of_base: bool) -> None:
+        """An episode has ended; `of_base`: in the pre-sample stage."""
+        self._recent.append(success)
+        if of_base:
+            self._base.append(success)
+        elif 2 * len(self._recent) >= self.config.anchor_window:
+            worse = self.recent_success < self._reference - TOLERANCE
+            self._loosened = max(0, self._loosened + (-FIRMER if worse else 1))
+
+    def forget(self) -> None:
+        """Another policy acts: what the last ones did says nothing of it, and it is to be held
+        more firmly than they were."""
+        self._recent.clear()
+        self._loosened = max(0, self._loosened - FIRMER * self.config.anchor_half_life)
+
+    @property
+    def recent_success(self) -> float:
+        """Of the last episodes; NaN before the first."""
+        return float(np.mean(self._recent)) if self._recent else float("nan")
+
+    @property
+    def base_success(self) -> float:
+        """Of the frozen policy in the pre-sample stage; NaN without one."""
+        return float(np.mean(self._base)) if self._base else float("nan")
+
+    @property
+    def weight(self) -> float:
+        """A base whose success is not known counts as 0. One that always succeeds is held."""
+        first, last = self.config.anchor, self.config.anchor_final
+        if not self._recent or self._reference >= 1.0:
+            return first
+        gained = (self.recent_success - self._reference) / (1.0 - self._reference)
+        by_success = first + np.clip(gained, 0.0, 1.0) * (last - first)
+        by_patience = first * 0.5 ** (self._loosened / self.config.anchor_half_life)
+        return float(max(last, min(by_success, by_patience)))
+
+    @property
+    def _reference(self) -> float:
+        return self.base_success if self._base else 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "recent": list(self._recent),
+            "base": list(self._base),
+            "loosened": self._loosened,
+        }
+
+    def load_state_dict(self, books: dict[str, Any]) -> None:
+        """Go on exactly where `state_dict` was taken."""
+        self._recent.extend(books["recent"])
+        self._base = list(books["base"])
+        self._loosened = books["loosened"]
