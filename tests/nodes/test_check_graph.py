@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import rclpy
 from geometry_msgs.msg import PoseStamped
+from graphs import own_graph
 from rclpy.executors import SingleThreadedExecutor
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
@@ -260,5 +261,5 @@ def test_the_command_tells_a_graph_that_is_empty_from_one_that_must_be_there(
 def porl_alone(monkeypatch, capsys):
     """The command, on a graph without other tests' nodes."""
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "cli")
-    monkeypatch.setenv("ROS_DOMAIN_ID", "101")
-    return importlib.import_module("command").Porl(monkeypatch, capsys)
+    with own_graph():
+        yield importlib.import_module("command").Porl(monkeypatch, capsys)
