@@ -7,7 +7,7 @@ import numpy as np
 
 from porl_ros.learning.config import PorlConfig
 
-# Measured on six tasks, see docs/algorithm.md. As much may recent success lie under the base's by
+# As much may recent success lie under the base's by
 # chance (of 40 episodes) before that counts as worse, and as many times as fast as it loosens the
 # anchor comes back.
 TOLERANCE = 0.1
@@ -18,9 +18,10 @@ class Anchor:
     """The weight of the squared distance to the frozen policy. One thread.
 
     It is the lower of two. One falls linearly from `anchor` to `anchor_final` as the success of the
-    last `anchor_window` episodes rises from the base's to 1. The other halves with every
-    `anchor_half_life` episodes of a policy that is not worse than the base, for what there is to
-    gain may lie farther away than the first weight lets it go; and it comes back when it is worse.
+    last `anchor_window` episodes rises from the base's to 1. The other, if `anchor_half_life` is
+    not 0, halves with every so many episodes of a policy that is not worse than the base, for what
+    there is to gain may lie farther away than the first weight lets it go; and it comes back when
+    it is worse.
     """
 
     def __init__(self, config: PorlConfig):
@@ -62,7 +63,8 @@ class Anchor:
             return first
         gained = (self.recent_success - self._reference) / (1.0 - self._reference)
         by_success = first + np.clip(gained, 0.0, 1.0) * (last - first)
-        by_patience = first * 0.5 ** (self._loosened / self.config.anchor_half_life)
+        half_life = self.config.anchor_half_life
+        by_patience = first * 0.5 ** (self._loosened / half_life) if half_life else first
         return float(max(last, min(by_success, by_patience)))
 
     @property

@@ -76,7 +76,7 @@ class PorlConfig(StrictModel):
     n_step: int = Field(
         1, ge=1, le=100, description="rewards that a TD target sums up before it bootstraps (m)"
     )
-    discount: float = Field(0.99, ge=0, le=1, description="gamma per control step (m)")
+    discount: float = Field(0.95, ge=0, le=1, description="gamma per control step (m)")
     target_rate: float = Field(
         0.005, gt=0, le=1, description="tau of the target critics' averaging (w)"
     )
@@ -109,11 +109,11 @@ class PorlConfig(StrictModel):
         40, ge=1, le=10_000, description="recent episodes that the fading looks at (m)"
     )
     anchor_half_life: int = Field(
-        50,
-        ge=1,
+        0,
+        ge=0,
         le=1_000_000,
         description="episodes, no worse than the base's, after which the anchor weighs half at "
-        "most (m)",
+        "most; 0: success alone loosens it (m)",
     )
     residual_scale: float = Field(
         0.0,

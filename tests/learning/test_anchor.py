@@ -34,6 +34,14 @@ def test_it_halves_while_a_policy_is_as_good_as_the_base_and_has_a_floor():
     assert anchor.weight == 0.01
 
 
+def test_without_a_half_life_success_alone_loosens_it():
+    anchor = make_anchor(anchor_half_life=0)
+    hear(anchor, *BASE * 10)
+    assert anchor.weight == 1.0
+    hear(anchor, *[True] * 20)
+    assert anchor.weight == pytest.approx(0.01)
+
+
 def test_one_that_is_worse_is_held_again_four_times_as_fast():
     anchor = make_anchor()
     hear(anchor, *BASE)
