@@ -21,21 +21,36 @@ from porl_ros.nodes.settings import SETTINGS, settings_of
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PORL = typer.main.get_command(app)
-FENCE = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
+def tool(name: str) -> ModuleType:
+    """A script of tools/, as a module."""
+    loader = SourceFileLoader(name.replace("-", "_"), str(ROOT / "tools" / name))
+    module = module_from_spec(spec_from_loader(loader.name, loader))
+    loader.exec_module(module)
+    return module
+
+
+TRY_DOCS = tool("try-docs")
+
+
 def blocks(page: Path) -> Iterator[str]:
-    """The lines of its code blocks; one that goes on in the next is one."""
-    for block in FENCE.findall(page.read_text()):
-        yield from (line.strip() for line in block.replace("\\\n", " ").splitlines())
+    """The lines of its code blocks, whatever their language."""
+    for block in TRY_DOCS.FENCE.finditer(page.read_text()):
+        yield from TRY_DOCS.lines(block["body"])
+
+
+def prose(page: Path) -> str:
+    """What is in no code block."""
+    return TRY_DOCS.FENCE.sub("", page.read_text())
 
 
 def inline(page: Path) -> list[str]:
     """The code in its sentences."""
-    return INLINE.findall(FENCE.sub("", page.read_text()))
+    return INLINE.findall(prose(page))
 
 
 def words(line: str, command: str) -> list[str] | None:
@@ -104,15 +119,6 @@ def test_targets_exist(page, said):
     assert re.search(rf"^{said[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
-def tool(name: str) -> ModuleType:
-    """A script of tools/, as a module."""
-    loader = SourceFileLoader(name.replace("-", "_"), str(ROOT / "tools" / name))
-    module = module_from_spec(spec_from_loader(loader.name, loader))
-    loader.exec_module(module)
-    return module
-
-
-TRY_DOCS = tool("try-docs")
 RUNNABLE = re.compile(r"((\.venv/bin/)?porl |make |pytest |export |[A-Z_]+=)")
 
 
@@ -134,14 +140,14 @@ def anchor(heading: str) -> str:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
-    for link in LINK.findall(FENCE.sub("", page.read_text())):
+    for link in LINK.findall(prose(page)):
         if link.startswith("http"):
             continue
         path, _, part = link.partition("#")
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), f"{link}: no such file"
         if part:
-            anchors = [anchor(h) for h in HEADING.findall(FENCE.sub("", target.read_text()))]
+            anchors = [anchor(h) for h in HEADING.findall(prose(target))]
             assert part in anchors, f"{link}: no such heading"
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from porl_ros.cli.options import CellOption, RobotOption, SeedOption
+from porl_ros.cli.options import BundleArgument, CellOption, RobotOption, SeedOption
 
 PlaceOption = Annotated[
     Path, typer.Option("--place", help="Link that `robot.launch.py bundle:=` is given.")
@@ -14,7 +14,7 @@ PlaceOption = Annotated[
 
 
 def validate(
-    bundle: Annotated[Path, typer.Argument(help="Policy bundle.")],
+    bundle: BundleArgument,
     robot: RobotOption = "ur5e_insert",
     as_base: Annotated[
         bool,
@@ -73,7 +73,7 @@ def report(
 
 
 def rollout(
-    bundle: Annotated[Path, typer.Argument(help="Policy bundle.")],
+    bundle: BundleArgument,
     robot: RobotOption = "ur5e_insert",
     episodes: Annotated[int, typer.Option(min=1, max=100_000, help="Episodes to run.")] = 20,
     success: Annotated[

@@ -5,7 +5,14 @@ from typing import Annotated
 
 import typer
 
-from porl_ros.cli.options import CellOption, DeviceOption, LearnerOption, RobotOption, SeedOption
+from porl_ros.cli.options import (
+    BundleArgument,
+    CellOption,
+    DeviceOption,
+    LearnerOption,
+    RobotOption,
+    SeedOption,
+)
 
 
 def demo(
@@ -75,7 +82,7 @@ def bc(
 
 
 def evaluate(
-    bundle: Annotated[Path, typer.Argument(help="Policy bundle.")],
+    bundle: BundleArgument,
     robot: RobotOption = "ur5e_insert",
     variant: CellOption = None,
     episodes: Annotated[

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+BundleArgument = Annotated[Path, typer.Argument(help="Policy bundle.")]
 RobotOption = Annotated[
     str, typer.Option("--robot", help="Robot config: a path, or a shipped name.")
 ]

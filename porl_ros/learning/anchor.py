@@ -7,9 +7,8 @@ import numpy as np
 
 from porl_ros.learning.config import PorlConfig
 
-# As much may recent success lie under the base's by
-# chance (of 40 episodes) before that counts as worse, and as many times as fast as it loosens the
-# anchor comes back.
+# As much may recent success lie under the base's by chance (of 40 episodes) before that counts as
+# worse, and as many times as fast as it loosens the anchor comes back.
 TOLERANCE = 0.1
 FIRMER = 4
 
@@ -59,9 +58,10 @@ class Anchor:
     def weight(self) -> float:
         """A base whose success is not known counts as 0. One that always succeeds is held."""
         first, last = self.config.anchor, self.config.anchor_final
-        if not self._recent or self._reference >= 1.0:
+        base = self._reference
+        if not self._recent or base >= 1.0:
             return first
-        gained = (self.recent_success - self._reference) / (1.0 - self._reference)
+        gained = (self.recent_success - base) / (1.0 - base)
         by_success = first + np.clip(gained, 0.0, 1.0) * (last - first)
         half_life = self.config.anchor_half_life
         by_patience = first * 0.5 ** (self._loosened / half_life) if half_life else first

@@ -8,7 +8,7 @@ import random
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from porl_ros.configfile import StrictModel
@@ -16,8 +16,6 @@ from porl_ros.configfile import StrictModel
 HELD_OUT = "held_out."  # begins the names of tensors
 Count = Annotated[int, Field(ge=0, le=2**62)]
 Address = Annotated[int, Field(ge=0, le=2**53)]
-# By robot. It was one integer when there was one robot only.
-Returns = Annotated[dict[str, Count], BeforeValidator(lambda said: {} if said == 0 else said)]
 Range = tuple[Address, Address]
 
 
@@ -112,7 +110,7 @@ class RunBooks(StrictModel):
     grant: tuple[Count, Count, Count]
     paused: bool
     forgiven: Count
-    returns: Returns
+    returns: dict[str, Count]
     configured: dict[str, int | float]
     tuned: dict[str, int | float]
     acted: dict[str, Annotated[int, Field(ge=-1, le=2**62)]]

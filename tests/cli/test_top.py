@@ -2,6 +2,7 @@
 
 from io import StringIO
 
+from graphs import own_graph
 from rich.console import Console
 
 from porl_ros.cli.top import screen
@@ -48,8 +49,7 @@ def test_each_robot_has_a_column_and_what_is_wrong_a_line():
     assert "late [tick]" in shown
 
 
-def test_nobody_is_there(porl, monkeypatch):
-    monkeypatch.setenv("ROS_DOMAIN_ID", "100")  # those of tests are lower
-    assert "no node of porl_ros is heard here within 0.5 s" in porl.fails(
-        "top", "--once", "--patience", "0.5"
-    )
+def test_nobody_is_there(porl):
+    with own_graph():
+        said = porl.fails("top", "--once", "--patience", "0.5")
+    assert "no node of porl_ros is heard here within 0.5 s" in said
