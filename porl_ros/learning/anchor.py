@@ -11,6 +11,7 @@ from porl_ros.learning.config import PorlConfig
 # worse, and as many times as fast as it loosens the anchor comes back.
 TOLERANCE = 0.1
 FIRMER = 4
+MOST_HALVINGS = 10.0  # a thousandth, so that the way back is never long
 
 
 class Anchor:
@@ -27,22 +28,25 @@ class Anchor:
         self.config = config
         self._recent: deque[bool] = deque(maxlen=config.anchor_window)
         self._base: list[bool] = []
-        self._loosened = 0  # episodes
+        self._halvings = 0.0
 
     def hear(self, success: bool, of_base: bool) -> None:
         """An episode has ended; `of_base`: in the pre-sample stage."""
         self._recent.append(success)
         if of_base:
             self._base.append(success)
-        elif 2 * len(self._recent) >= self.config.anchor_window:
+        elif 2 * len(self._recent) >= self.config.anchor_window and self.config.anchor_half_life:
             worse = self.recent_success < self._reference - TOLERANCE
-            self._loosened = max(0, self._loosened + (-FIRMER if worse else 1))
+            self._loosen((-FIRMER if worse else 1) / self.config.anchor_half_life)
 
     def forget(self) -> None:
         """Another policy acts: what the last ones did says nothing of it, and it is to be held
         more firmly than they were."""
         self._recent.clear()
-        self._loosened = max(0, self._loosened - FIRMER * self.config.anchor_half_life)
+        self._loosen(-FIRMER)
+
+    def _loosen(self, halvings: float) -> None:
+        self._halvings = float(np.clip(self._halvings + halvings, 0.0, MOST_HALVINGS))
 
     @property
     def recent_success(self) -> float:
@@ -63,8 +67,7 @@ class Anchor:
             return first
         gained = (self.recent_success - base) / (1.0 - base)
         by_success = first + np.clip(gained, 0.0, 1.0) * (last - first)
-        half_life = self.config.anchor_half_life
-        by_patience = first * 0.5 ** (self._loosened / half_life) if half_life else first
+        by_patience = first * 0.5**self._halvings if self.config.anchor_half_life else first
         return float(max(last, min(by_success, by_patience)))
 
     @property
@@ -76,11 +79,11 @@ class Anchor:
         return {
             "recent": list(self._recent),
             "base": list(self._base),
-            "loosened": self._loosened,
+            "halvings": self._halvings,
         }
 
     def load_state_dict(self, books: dict[str, Any]) -> None:
         """Go on exactly where `state_dict` was taken."""
         self._recent.extend(books["recent"])
         self._base = list(books["base"])
-        self._loosened = books["loosened"]
+        self._halvings = books["halvings"]

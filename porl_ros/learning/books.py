@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from porl_ros.configfile import StrictModel
+from porl_ros.learning.anchor import MOST_HALVINGS
 
 HELD_OUT = "held_out."  # begins the names of tensors
 Count = Annotated[int, Field(ge=0, le=2**62)]
@@ -61,11 +62,11 @@ class TrainerBooks(StrictModel):
 
 
 class AnchorBooks(StrictModel):
-    """Of an `Anchor`: outcomes of recent episodes and of the base's; how far it has loosened."""
+    """Of an `Anchor`: outcomes of recent episodes and of the base's; how often it has halved."""
 
     recent: tuple[bool, ...]
     base: tuple[bool, ...]
-    loosened: Count
+    halvings: float = Field(ge=0.0, le=MOST_HALVINGS)
 
 
 class MemoryBooks(StrictModel):
@@ -77,6 +78,7 @@ class MemoryBooks(StrictModel):
     fed: list[tuple[Address, Address, str, Address, Address, Address]]
     listed: dict[Literal["1", "2", "4"], list[Address]]
     hold_out_every: Address
+    multi_step_from: Address
     completed: Range
     held_out: list[list[Range]]
 

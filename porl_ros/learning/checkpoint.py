@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import Field, ValidationError
@@ -28,6 +28,7 @@ from porl_ros.policy.files import (
 )
 from porl_ros.robot.contract import contract_hash, first_difference
 
+FORMAT_VERSION = 2  # 1 knew neither the anchor's books nor where several steps begin
 INDEX, BOOKS = "checkpoint.json", "state.json"
 DATA = "data"  # the one part whose tensors differ from checkpoint to checkpoint
 MAX_JSON = 32 * 2**20
@@ -39,13 +40,13 @@ class CheckpointError(PorlError):
 
 
 class CheckpointMismatch(PorlError):
-    """A sound checkpoint, but of another run."""
+    """A sound checkpoint, but of another run, or of another release."""
 
 
 class Index(StrictModel):
     """`checkpoint.json`. `sha256` is that of all the rest of it."""
 
-    format_version: Literal[1] = 1
+    format_version: int = FORMAT_VERSION
     made_for: dict[str, Any]
     made_at: str
     parts: dict[str, str] = Field(description="file name to SHA-256")
@@ -76,7 +77,7 @@ def write_checkpoint(path: Path, made_for: Mapping[str, Any], state: State) -> N
 
 
 def read_index(path: Path) -> Index:
-    """Raises CheckpointError."""
+    """Raises CheckpointError, CheckpointMismatch for one of another release."""
     where = path / INDEX
     try:
         index = Index.model_validate_json(read_file(where, MAX_JSON, CheckpointError))
@@ -87,6 +88,11 @@ def read_index(path: Path) -> Index:
         whole = False
     if not whole:
         raise CheckpointError(f"{where}: edited or damaged: its own hash does not match")
+    if index.format_version != FORMAT_VERSION:
+        raise CheckpointMismatch(
+            f"{where}: format_version {index.format_version}, this release reads {FORMAT_VERSION}; "
+            "go on with the release that wrote it, or name another output folder"
+        )
     return index
 
 

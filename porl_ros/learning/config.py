@@ -74,13 +74,17 @@ class PorlConfig(StrictModel):
         description="share of each batch from demonstrations, if there are any (as RLPD's half)",
     )
     n_step: int = Field(
-        1, ge=1, le=100, description="rewards that a TD target sums up before it bootstraps (m)"
+        3,
+        ge=1,
+        le=100,
+        description="rewards that a TD target sums up before it bootstraps; one of what the frozen "
+        "policy did or was demonstrated (m)",
     )
-    discount: float = Field(0.95, ge=0, le=1, description="gamma per control step (m)")
+    discount: float = Field(0.99, ge=0, le=1, description="gamma per control step (m)")
     target_rate: float = Field(
         0.005, gt=0, le=1, description="tau of the target critics' averaging (w)"
     )
-    critics: int = Field(2, ge=1, le=20, description="networks in the ensemble (m)")
+    critics: int = Field(5, ge=1, le=20, description="networks in the ensemble (m)")
     target_critics: int = Field(
         2,
         ge=1,
@@ -109,7 +113,7 @@ class PorlConfig(StrictModel):
         40, ge=1, le=10_000, description="recent episodes that the fading looks at (m)"
     )
     anchor_half_life: int = Field(
-        0,
+        50,
         ge=0,
         le=1_000_000,
         description="episodes, no worse than the base's, after which the anchor weighs half at "

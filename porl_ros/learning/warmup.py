@@ -38,6 +38,7 @@ class CriticWarmup:
         self._best, self._checks_since = math.inf, 0
         self._held_out: Batch | None = None
         memory.hold_out_every = HOLD_OUT_EVERY if self.limit else 0
+        memory.count_one_step()
         self._skip_finished_phases()
 
     @property
@@ -118,6 +119,7 @@ class CriticWarmup:
             self._phases.pop(0)
         if self.done:
             self._memory.release()
+            self._memory.count_several_steps()
 
 
 def critic_error(porl: Porl, batch: Batch) -> float:

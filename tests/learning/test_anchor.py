@@ -89,3 +89,14 @@ def test_it_goes_on_where_it_was():
         hear(anchor, False, True)
     assert one.state_dict() == other.state_dict()
     assert one.weight == other.weight < 1.0
+
+
+def test_a_half_life_set_while_it_learns_counts_from_then_on():
+    anchor = make_anchor(anchor_half_life=0)
+    hear(anchor, *BASE * 10)
+    anchor.config = anchor.config.model_copy(update={"anchor_half_life": 10})
+    assert anchor.weight == 1.0
+    hear(anchor, *BASE)
+    assert anchor.weight == pytest.approx(0.25)
+    anchor.config = anchor.config.model_copy(update={"anchor_half_life": 1000})
+    assert anchor.weight == pytest.approx(0.25)

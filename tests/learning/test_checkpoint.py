@@ -25,6 +25,7 @@ from porl_ros.learning.checkpoint import (
     INDEX,
     CheckpointError,
     CheckpointMismatch,
+    Index,
     read_checkpoint,
     write_checkpoint,
 )
@@ -473,7 +474,7 @@ def test_without_a_sound_one_it_says_so_and_leaves_all_as_it_is(store, written, 
     ("settings", "told"),
     [
         ({"seed": 3}, "seed: here 3, there 0"),
-        ({"n_step": 3}, "learner.n_step: here 3, there 1"),
+        ({"n_step": 2}, "learner.n_step: here 2, there 3"),
         ({"critic_hidden": (16,)}, "learner.critic_hidden: here [16], there [16, 16]"),
     ],
 )
@@ -484,6 +485,17 @@ def test_another_run_is_refused_by_the_field_that_differs(
         resumed(store / "checkpoints", make(store, config, base, **settings))
     assert told in str(caught.value)
     assert "or name another output folder" in str(caught.value)
+
+
+def test_one_of_another_release_is_refused_and_left_alone(store, written, config, base):
+    before = sorted((store / "checkpoints").iterdir())
+    for path in before:
+        content = json.loads((path / INDEX).read_bytes()) | {"format_version": 1}
+        content["sha256"] = Index.model_validate(content).rightly_hashed
+        replace(path / INDEX, json.dumps(content).encode())
+    with pytest.raises(CheckpointMismatch, match="format_version 1, this release reads 2; go on"):
+        resumed(store / "checkpoints", written)
+    assert sorted((store / "checkpoints").iterdir()) == before
 
 
 def test_another_base_is_refused(store, written, config, base, tmp_path):

@@ -181,7 +181,7 @@ def test_forgiving_keeps_the_newest_and_reports_the_ratio_that_was_achieved():
 
 @pytest.mark.parametrize("later", [[], [False] * 8, [True] * 8, MIXED])
 def test_the_anchor_stays_between_its_weights(later):
-    trainer = make_trainer(anchor=0.5, anchor_final=0.01, anchor_window=8)
+    trainer = make_trainer(anchor=0.5, anchor_final=0.01, anchor_window=8, anchor_half_life=0)
     assert trainer.anchor == 0.5  # nothing is known yet
     drive(trainer, chunk=make_chunk([*MIXED, *later]))
     assert trainer.base_success == pytest.approx(5 / 8)
@@ -202,7 +202,8 @@ def test_episodes_in_which_a_person_helped_say_nothing_about_a_policy():
 
 def test_the_anchor_fades_as_success_rises_and_comes_back():
     steps = {"presample_steps": 4 * LENGTH, "total_steps": 1000}
-    trainer, seen = make_trainer(anchor=1.0, anchor_final=0.0, anchor_window=4, **steps), []
+    fading = {"anchor": 1.0, "anchor_final": 0.0, "anchor_window": 4, "anchor_half_life": 0}
+    trainer, seen = make_trainer(**fading, **steps), []
     later = [True, False, True, True, True, True, False, False, False, False]
     for part in split(make_chunk([False, False, True, False, *later]), LENGTH):
         trainer.feed(part)

@@ -153,3 +153,26 @@ def test_a_foreign_row_after_a_terminated_one_is_not_its_future():
 def test_bad_steps_are_named():
     with pytest.raises(ValueError, match="n_step"):
         make_memory(0)
+
+
+def test_what_another_policy_did_has_one_reward():
+    memory = make_memory(3)
+    memory.count_one_step()
+    memory.extend(make_chunk(0, 14))
+    check(memory.sample(64), 1, 14)
+    memory.count_several_steps()
+    memory.extend(make_chunk(14, 14))
+    index = by_row(batch := memory.sample(400))
+    earlier = [at for number, at in index.items() if number < 14]
+    later = [at for number, at in index.items() if number >= 14]
+    check(Batch(*(values[earlier] for values in batch)), 1, 28)
+    check(Batch(*(values[later] for values in batch)), 3, 28)
+
+
+def test_the_ring_turning_over_does_not_bring_one_step_back():
+    memory = make_memory(3, 40)
+    memory.extend(make_chunk(0, 30))
+    memory.count_several_steps()
+    for first in range(30, 120, 10):
+        memory.extend(make_chunk(first, 10))
+    check(memory.sample(100), 3, 120)

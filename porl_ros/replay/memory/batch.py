@@ -12,11 +12,12 @@ class Batch(NamedTuple):
     """float32, C-contiguous. observation and next_observation (b, n), action (b, m), others (b,).
 
     The value of a transition is reward + discount * (1 - terminated) * value(next_observation).
-    With n-step returns `reward` is the discounted sum of the k <= n rewards that are known of the
-    episode from here on, `discount` is gamma**k, and the other two are those of the last of the k
-    steps. `terminated` is 1.0 where there is no future to value; a truncated transition is 0.0 and
-    bootstraps from its next_observation. `mc_return` is the discounted sum of rewards to the end
-    of the episode, which takes a truncated future as worth nothing, and NaN while the episode runs.
+    With n-step returns, and from where they begin, `reward` is the discounted sum of the k <= n
+    rewards that are known of the episode from here on, `discount` is gamma**k, and the other two
+    are those of the last of the k steps. `terminated` is 1.0 where there is no future to value; a
+    truncated transition is 0.0 and bootstraps from its next_observation. `mc_return` is the
+    discounted sum of rewards to the end of the episode, which takes a truncated future as worth
+    nothing, and NaN while the episode runs.
     """
 
     observation: np.ndarray
@@ -51,15 +52,19 @@ class Gathered(NamedTuple):
     discount: np.ndarray
 
 
-def gather(ring: Ring, slots: np.ndarray, gamma: float, n_step: int) -> Gathered:
-    """The transitions in `slots`, over up to `n_step` steps each; copies."""
+def gather(
+    ring: Ring, slots: np.ndarray, gamma: float, n_step: int, multi_step_from: int
+) -> Gathered:
+    """The transitions in `slots`, over up to `n_step` steps each; over one if they were fed before
+    this address. Copies."""
     first = ring.slots.take(slots)
     at = first["next"]
     last = ring.slots.take(at)
     discount = np.full(len(slots), gamma, np.float32)
+    several = ring.addresses(slots) >= multi_step_from if n_step > 1 else False
     for step in range(1, n_step):
         # Only over a row of which it is known what follows; final observations are no rows
-        on = (last["next"] >= 0) & (first["terminated"] == 0)
+        on = several & (last["next"] >= 0) & (first["terminated"] == 0)
         first["reward"] += np.where(on, gamma**step * last["reward"], 0.0)
         first["terminated"] = np.where(on, last["terminated"], first["terminated"])
         discount = np.where(on, np.float32(gamma ** (step + 1)), discount)

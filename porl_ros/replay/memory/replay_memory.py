@@ -22,6 +22,7 @@ from porl_ros.replay.reading.follow import Chunk
 
 __all__ = ["Batch", "Episode", "ReplayMemory"]
 
+NEVER = 2**53  # an address beyond all
 Replay = Callable[[str, int, int, int], Iterable[Chunk]]  # as ReplayReader.replay
 
 
@@ -64,6 +65,9 @@ class ReplayMemory:
             raise ValueError(f"prior: a memory of {prior._kind}, must be of {self._kind}")
         self._random = np.random.default_rng(seed)
         self.hold_out_every = 0  # n: keep one of n failures and one of n successes out
+        # An address: what was fed before has one reward. What another policy did next says what
+        # that policy is worth, not this one.
+        self.multi_step_from = 0
         self._held = HeldOut(self._ring)
         self._completed = {False: 0, True: 0}  # episodes, by success
 
@@ -132,6 +136,14 @@ class ReplayMemory:
         """Every transition that is held out, in order; (0, ...) if there is none."""
         return Batch.of([self._gather(self._held.slots())])
 
+    def count_one_step(self) -> None:
+        """One reward a transition, until `count_several_steps`."""
+        self.multi_step_from = NEVER
+
+    def count_several_steps(self) -> None:
+        """Up to `n_step` rewards for a transition that is fed from now on."""
+        self.multi_step_from = self._ring.given
+
     def release(self) -> None:
         """Let what is held out be sampled from now on, and hold out no more."""
         self._held.release()
@@ -187,7 +199,7 @@ class ReplayMemory:
         return self._prior._gather(slots)
 
     def _gather(self, slots: np.ndarray) -> Gathered:
-        return gather(self._ring, slots, self.discount, self.n_step)
+        return gather(self._ring, slots, self.discount, self.n_step, self.multi_step_from)
 
     # Saving
 
@@ -202,6 +214,7 @@ class ReplayMemory:
             "fed": [list(stretch) for stretch in self._feeder.history()],
             "listed": self._sampler.stale(),
             "hold_out_every": self.hold_out_every,
+            "multi_step_from": self.multi_step_from,
             "completed": [self._completed[False], self._completed[True]],
             "held_out": self._held.ranges(),
         }
@@ -226,6 +239,7 @@ class ReplayMemory:
             self._held.restore(state["held_out"])
             self.hold_out_every = state["hold_out_every"]
             self._feeder.cursor = state["cursor"]
+        self.multi_step_from = state["multi_step_from"]
         self._sampler.restore(state["listed"])
         self._random.bit_generator.state = state["random"]
 

@@ -105,6 +105,11 @@ class Ring:
             self.flags[slot] |= READY
             self.size += 1
 
+    def addresses(self, slots: np.ndarray) -> np.ndarray:
+        """Of what lies in these slots now."""
+        newest = self.given - 1
+        return newest - (newest - slots) % self.capacity
+
     @property
     def oldest(self) -> int:
         """The first address that was not given out again."""
