@@ -21,7 +21,7 @@ from benchmarks.finetuning.tasks import Task
 from porl_ros.learning.config import PorlConfig
 from porl_ros.policy.network import Actor
 
-BUDGET, COMMON = 50_000, 15_000  # environment steps: of PORL and the best rival, and of all
+BUDGET, COMMON = 30_000, 15_000  # environment steps: of PORL and the best rival, and of all
 SEEDS, FEWER_SEEDS = 5, 3
 DEFAULTS = PorlConfig()
 
@@ -139,7 +139,7 @@ METHODS: dict[str, Method] = {
         start="base",
         std=DEFAULTS.exploration_std,
         config=SacConfig(
-            **_SHARED,
+            **_SHARED | {"critics": 2},  # as SAC has them
             layer_norm=False,
             initial_temperature=0.01,
             target_entropy=-1.0,

@@ -33,7 +33,7 @@ class PorlAgent:
         return self._trainer.porl.actor_updates
 
     def policy(self) -> Policy:
-        return self._trainer.porl.actor.for_control()
+        return self._trainer.porl.acting.for_control()
 
     def behaviour(self) -> Behaviour:
         mean, std = self.policy(), self._std

@@ -59,14 +59,21 @@ class Anchor:
         return float(np.mean(self._base)) if self._base else float("nan")
 
     @property
-    def weight(self) -> float:
-        """A base whose success is not known counts as 0. One that always succeeds is held."""
-        first, last = self.config.anchor, self.config.anchor_final
+    def gained(self) -> float:
+        """Of what there was to gain, by recent success: from 0, the base's, to 1. A base whose
+        success is not known counts as 0."""
         base = self._reference
         if not self._recent or base >= 1.0:
+            return 0.0
+        return float(np.clip((self.recent_success - base) / (1.0 - base), 0.0, 1.0))
+
+    @property
+    def weight(self) -> float:
+        """Of the squared distance. What always succeeds, or is not known yet, is held."""
+        first, last = self.config.anchor, self.config.anchor_final
+        if not self._recent or self._reference >= 1.0:
             return first
-        gained = (self.recent_success - base) / (1.0 - base)
-        by_success = first + np.clip(gained, 0.0, 1.0) * (last - first)
+        by_success = first + self.gained * (last - first)
         by_patience = first * 0.5**self._halvings if self.config.anchor_half_life else first
         return float(max(last, min(by_success, by_patience)))
 

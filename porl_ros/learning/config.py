@@ -16,8 +16,8 @@ from porl_ros.configfile import StrictModel, Width, load_model
 LIVE = frozenset({
     "total_steps", "utd", "actor_delay", "batch_size", "success_share", "recent_share",
     "prior_share", "discount", "target_rate", "target_critics", "critic_learning_rate",
-    "actor_learning_rate", "exploration_std", "anchor", "anchor_final", "anchor_half_life",
-    "box_penalty", "recovery_steps", "publish_every",
+    "actor_learning_rate", "actor_learning_rate_final", "actor_average_rate", "exploration_std",
+    "anchor", "anchor_final", "anchor_half_life", "box_penalty", "recovery_steps", "publish_every",
 })  # fmt: skip
 
 
@@ -96,7 +96,17 @@ class PorlConfig(StrictModel):
     )
     critic_layer_norm: bool = Field(True, description="LayerNorm in the critics (w)")
     critic_learning_rate: float = Field(3e-4, gt=0, le=1, description="Adam (w)")
-    actor_learning_rate: float = Field(3e-4, gt=0, le=1, description="Adam (m)")
+    actor_learning_rate: float = Field(3e-4, gt=0, le=1, description="Adam, at first (m)")
+    actor_learning_rate_final: float = Field(
+        3e-5, gt=0, le=1, description="Adam, once every recent episode succeeds (m)"
+    )
+    actor_average_rate: float = Field(
+        0.01,
+        gt=0,
+        le=1,
+        description="of averaging the learned policy's weights into those that act; 1: what is "
+        "learned acts (m)",
+    )
     exploration_std: float = Field(
         0.2, ge=0, le=2, description="std of the noise on actions, in units of the action box (m)"
     )
@@ -159,10 +169,10 @@ class PorlConfig(StrictModel):
                 f"success_share, recent_share and prior_share ({shares:g} together) must not "
                 "exceed 1"
             )
-        if self.anchor_final > self.anchor:
-            raise ValueError(
-                f"anchor_final ({self.anchor_final}) must not exceed anchor ({self.anchor})"
-            )
+        for first in ("anchor", "actor_learning_rate"):
+            least, most = getattr(self, f"{first}_final"), getattr(self, first)
+            if least > most:
+                raise ValueError(f"{first}_final ({least}) must not exceed {first} ({most})")
         return self
 
     @classmethod

@@ -46,7 +46,7 @@ class GymFineTuning:
     def save(self, path: Path, contract: dict, version: int) -> Manifest:
         """Write the policy as it is now."""
         return save_bundle(
-            path, self.trainer.porl.actor, contract, made_by="porl finetune", version=version,
+            path, self.trainer.porl.acting, contract, made_by="porl finetune", version=version,
             exploration_std=self._config.exploration_std, env_steps=self.trainer.env_steps,
             gradient_steps=self.trainer.porl.critic_updates,
         )  # fmt: skip
@@ -67,7 +67,7 @@ class GymFineTuning:
             observation = following
 
     def _act(self, observation: np.ndarray) -> np.ndarray:
-        mean = self.trainer.porl.actor.for_control()(np.asarray(observation, np.float32))
+        mean = self.trainer.porl.acting.for_control()(np.asarray(observation, np.float32))
         noise = self._config.exploration_std * self._rng.standard_normal(
             len(mean), dtype=np.float32
         )

@@ -34,6 +34,9 @@ class DivergedError(PorlError):
 class Porl:
     """Actor, frozen base, critics and their updates. One thread; deterministic on CPU given `seed`.
 
+    `actor` is what is learned; `acting`, the running average of its weights, is what is to act: a
+    step of the one that turns out wrong is a small one of the other.
+
     `value_range` bounds the returns that are possible (for a sparse reward 0 and 1): targets are
     clamped to it, so that bootstrapping cannot run away.
     """
@@ -50,8 +53,11 @@ class Porl:
         self._low, self._high = value_range or (-float("inf"), float("inf"))
         self.actor = quicken(copy.deepcopy(actor)).to(device)
         self.base = copy.deepcopy(self.actor).requires_grad_(False)
+        self.acting = copy.deepcopy(self.base)
         # Not all: what a residual corrects is frozen.
-        self._learned = [p for p in self.actor.parameters() if p.requires_grad]
+        learned = [name for name, p in self.actor.named_parameters() if p.requires_grad]
+        self._learned = [self.actor.get_parameter(name) for name in learned]
+        self._averages = [self.acting.get_parameter(name) for name in learned]
         sizes = actor.observation_size, actor.action_size
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -71,7 +77,6 @@ class Porl:
         """Go on with other settings, of those that may change: `LIVE`."""
         self.config = config
         self._critic_adam.rate = config.critic_learning_rate
-        self._actor_adam.rate = config.actor_learning_rate
 
     @torch.no_grad()
     def update_critics(self, batch: Batch, monte_carlo: bool = False) -> Tensor:
@@ -101,8 +106,9 @@ class Porl:
         value = self.targets(self._normalise(following), action, self._random_members()).amin(0)
         return data.reward + data.discount * (1.0 - data.terminated) * value
 
-    def update_actor(self, batch: Batch, anchor: float) -> Tensor:
-        """One step of the policy up the critics' mean, held by the anchor; the loss, (1,).
+    def update_actor(self, batch: Batch, anchor: float, rate: float | None = None) -> Tensor:
+        """One step of the policy up the critics' mean, held by the anchor; the loss, (1,). `rate`
+        is the learning rate, the first one if left out.
 
         L = -Q(s, clip(mu)) / max(mean|Q|, floor) + anchor * |mu - mu_base|^2
             + box_penalty * excess(mu)^2
@@ -115,7 +121,10 @@ class Porl:
             loss, by_mean = self._actor_loss(observation, mean, anchor)
         gradients = torch.autograd.grad(mean, self._learned, by_mean)
         _check("actor", loss, gradients)
+        self._actor_adam.rate = self.config.actor_learning_rate if rate is None else rate
         self._actor_adam.step(gradients)
+        with torch.no_grad():
+            torch._foreach_lerp_(self._averages, self._learned, self.config.actor_average_rate)
         self.actor_updates += 1
         return loss
 
@@ -136,6 +145,7 @@ class Porl:
     def restart_actor(self, actor: Actor) -> None:
         """Take another policy of the same shape; the critics stay, the optimiser forgets."""
         self.actor.load_state_dict(actor.state_dict())
+        self.acting.load_state_dict(actor.state_dict())
         self._actor_adam = Adam(self._learned, self.config.actor_learning_rate)
 
     def state_dict(self) -> State:
@@ -161,6 +171,7 @@ class Porl:
     def _pieces(self) -> dict[str, nn.Module | Adam]:
         return {
             "actor": self.actor,
+            "acting": self.acting,
             "critics": self.critics,
             "targets": self.targets,
             "actor_adam": self._actor_adam,

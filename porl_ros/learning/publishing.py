@@ -60,7 +60,7 @@ class Publisher:
     def _write(self, path: Path, version: int, trainer: Trainer, returns: dict[str, int]) -> None:
         save_bundle(
             path,
-            trainer.porl.actor,
+            trainer.porl.acting,
             self._robot.contract,
             made_by=MADE_BY,
             version=version,
@@ -87,7 +87,7 @@ class Publisher:
             self._earlier = self._ours()
         now = trainer.env_steps, trainer.porl.critic_updates, _total(returns)
         bundle = self._load(self._earlier[now]) if now in self._earlier else None
-        if not bundle or not _same(trainer.porl.actor, bundle.actor):
+        if not bundle or not _same(trainer.porl.acting, bundle.actor):
             return False
         found = bundle.manifest.version, bundle.path
         self.version, self.latest = max((self.version, self.latest), found)

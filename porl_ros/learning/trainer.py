@@ -206,6 +206,12 @@ class Trainer:
         return self._anchor.weight
 
     @property
+    def _actor_rate(self) -> float:
+        """The less there is left to gain, the slower the policy moves away from what succeeds."""
+        first, last = self.config.actor_learning_rate, self.config.actor_learning_rate_final
+        return first + self._anchor.gained * (last - first)
+
+    @property
     def progress(self) -> Progress:
         """What there is to show."""
         done, total = self._stage_progress()
@@ -257,5 +263,5 @@ class Trainer:
         self._critic_loss = self.porl.update_critics(batch)
         resting = self.env_steps < self._actor_rests_until
         if self.porl.critic_updates % self.config.actor_delay == 0 and not resting:
-            self._actor_loss = self.porl.update_actor(batch, self.anchor)
+            self._actor_loss = self.porl.update_actor(batch, self.anchor, self._actor_rate)
         self._owed -= 1

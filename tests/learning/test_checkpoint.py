@@ -420,7 +420,8 @@ def replace(path: Path, content: bytes) -> None:
 
 
 PARTS = [
-    "actor.safetensors", "critics.safetensors", "targets.safetensors", "actor_adam.safetensors",
+    "actor.safetensors", "acting.safetensors", "critics.safetensors", "targets.safetensors",
+    "actor_adam.safetensors",
     "critic_adam.safetensors", "random.safetensors", "data.safetensors", BOOKS,
 ]  # fmt: skip
 

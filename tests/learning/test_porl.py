@@ -174,6 +174,34 @@ def test_a_mean_outside_of_the_box_comes_back():
     assert abs(mean) < 0.9
 
 
+def test_what_acts_is_the_running_average_of_what_is_learned():
+    porl, batch = make_porl(actor_average_rate=0.25), two_states(0.0, terminated=False)
+    average = {n: p.clone() for n, p in porl.acting.state_dict().items()}
+    for _ in range(3):
+        porl.update_actor(batch, 0.1)
+        for name, now in porl.actor.state_dict().items():
+            average[name] += 0.25 * (now - average[name])
+    for name, expected in average.items():
+        assert torch.allclose(porl.acting.state_dict()[name], expected, atol=1e-6)
+    assert not torch.equal(porl.acting.layers[0].weight, porl.actor.layers[0].weight)
+
+
+def test_averaged_at_once_what_is_learned_acts():
+    porl = make_porl(actor_average_rate=1.0)
+    porl.update_actor(two_states(0.0, terminated=False), 0.1)
+    assert torch.equal(porl.acting.layers[0].weight, porl.actor.layers[0].weight)
+
+
+def test_a_step_is_as_long_as_the_rate_says():
+    def moved(rate):
+        porl = make_porl()
+        before = porl.actor.layers[0].weight.clone()
+        porl.update_actor(two_states(0.0, terminated=False), 0.1, rate)
+        return (porl.actor.layers[0].weight - before).abs().max().item()
+
+    assert moved(1e-3) == pytest.approx(10 * moved(1e-4), rel=1e-2)
+
+
 def test_the_box_penalty_keeps_the_mean_from_running_away():
     def distance(penalty):
         return climbed(make_porl(0.9, box_penalty=penalty), top=3.0, anchor=0.0, updates=600)
@@ -182,7 +210,7 @@ def test_the_box_penalty_keeps_the_mean_from_running_away():
 
 
 def weights(porl: Porl) -> list[torch.Tensor]:
-    modules = porl.critics, porl.targets, porl.actor, porl.base
+    modules = porl.critics, porl.targets, porl.actor, porl.acting, porl.base
     return [p.detach().clone() for module in modules for p in module.parameters()]
 
 

@@ -200,6 +200,17 @@ def test_episodes_in_which_a_person_helped_say_nothing_about_a_policy():
     assert trainer.progress.recent_success == 0.0
 
 
+@pytest.mark.parametrize(("later", "share"), [([False] * 4, 0), ([True] * 4, 1), (MIXED, None)])
+def test_the_less_is_left_to_gain_the_slower_the_actor_moves(later, share):
+    rates = {"actor_learning_rate": 1e-3, "actor_learning_rate_final": 1e-4}
+    trainer, rate = make_trainer(anchor_window=4, **rates), []
+    trainer.porl.update_actor = lambda batch, anchor, used: rate.append(used) or torch.zeros(1)
+    drive(trainer, chunk=make_chunk([*MIXED, *later]))
+    assert all(1e-4 <= used <= 1e-3 for used in rate)
+    if share is not None:
+        assert rate[-1] == pytest.approx([1e-3, 1e-4][share])
+
+
 def test_the_anchor_fades_as_success_rises_and_comes_back():
     steps = {"presample_steps": 4 * LENGTH, "total_steps": 1000}
     fading = {"anchor": 1.0, "anchor_final": 0.0, "anchor_window": 4, "anchor_half_life": 0}
