@@ -207,9 +207,10 @@ class Trainer:
 
     @property
     def _actor_rate(self) -> float:
-        """The less there is left to gain, the slower the policy moves away from what succeeds."""
+        """When there is little left to gain, the policy moves slowly away from what succeeds; by
+        the cube, so that halfway there it still moves nearly as fast as at first."""
         first, last = self.config.actor_learning_rate, self.config.actor_learning_rate_final
-        return first + self._anchor.gained * (last - first)
+        return first + self._anchor.gained**3 * (last - first)
 
     @property
     def progress(self) -> Progress:
