@@ -2,6 +2,7 @@
 
 python -m benchmarks finetuning                     # the whole table, hours; resumes
 python -m benchmarks finetuning --tasks ur5e_insert --methods porl,rlpd --seeds 0,1 --steps 5000
+python -m benchmarks finetuning --tasks mw_push --methods two_critics    # what a setting is worth
 python -m benchmarks finetuning --status            # what there is
 python -m benchmarks finetuning --report            # docs/finetuning_results.md and pictures
 python -m benchmarks finetuning --slice             # a minute's worth, as `make bench` runs it
@@ -17,13 +18,14 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.finetuning.bases import RUNS
-from benchmarks.finetuning.methods import BUDGET, COMMON, FEWER_SEEDS, METHODS, SEEDS
+from benchmarks.finetuning.methods import BUDGET, COMMON, FEWER_SEEDS, METHODS, SEEDS, VARIANTS
 from benchmarks.finetuning.results import FOLDER, Cell, Judging, read, state
 from benchmarks.finetuning.runner import METAWORLD_PYTHON, Interpreters, Runner, Wanted
 from benchmarks.finetuning.tasks import TASKS
 from porl_ros.errors import PorlError
 
 SLICE = [Wanted(Cell("ur5e_insert", method, 0), 2500) for method in ("porl", "naive_sac")]
+METHODS_HELP = f"likewise; or settings of PORL that are tried: {', '.join(VARIANTS)}"
 SLICE_JUDGING = Judging(episodes=10, fresh=30)
 
 console = Console()
@@ -53,7 +55,7 @@ def plan(
 
 def run(
     tasks: Annotated[str, typer.Option(help="comma-separated; all if left out")] = ",".join(TASKS),
-    methods: Annotated[str, typer.Option(help="likewise")] = ",".join(METHODS),
+    methods: Annotated[str, typer.Option(help=METHODS_HELP)] = ",".join(METHODS),
     seeds: Annotated[str, typer.Option(help="such as 0,1,2; as the plan says if left out")] = "",
     steps: Annotated[int, typer.Option(help="environment steps of every run; 0: the plan's")] = 0,
     rival: Annotated[str, typer.Option(help="the rival that gets as much as PORL")] = "",
@@ -72,7 +74,7 @@ def run(
         return print(*Report.of().write(), sep="\n")
     if slice_:
         return _slice(jobs)
-    chosen = _named(tasks, TASKS, "task"), _named(methods, METHODS, "method")
+    chosen = _named(tasks, TASKS, "task"), _named(methods, METHODS | VARIANTS, "method")
     _named(rival, METHODS, "method")
     numbers = [int(seed) for seed in seeds.split(",")] if seeds else None
     wanted = plan(*chosen, numbers, steps or None, rival or None)
@@ -108,7 +110,7 @@ def _status(wanted: list[Wanted]) -> None:
     states = {one.cell: state(*one) for one in wanted}
     table = Table("task", "method", "seeds", title="runs of the plan")
     for task in dict.fromkeys(cell.task for cell in states):
-        for method in METHODS:
+        for method in METHODS | VARIANTS:
             seeds = [(c.seed, s) for c, s in states.items() if (c.task, c.method) == (task, method)]
             if seeds:
                 table.add_row(task, method, ", ".join(f"{seed}: {there}" for seed, there in seeds))

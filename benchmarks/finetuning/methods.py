@@ -168,3 +168,29 @@ METHODS: dict[str, Method] = {
         "SAC from scratch (stable-baselines3)", "#8a8f98", {"buffer_size": BUDGET}
     ),
 }
+
+# PORL with one setting other than its default: what each is worth. Not rows of the table.
+VARIANTS: dict[str, Method] = {
+    name: ByPorl(
+        ", ".join(f"{key} = {value}" for key, value in changes.items()), "#000000", changes
+    )
+    for name, changes in {
+        "one_step": {"n_step": 1},
+        "five_steps": {"n_step": 5},
+        "two_critics": {"critics": 2},
+        "discount_095": {"discount": 0.95},
+        "no_half_life": {"anchor_half_life": 0},
+        "learned_acts": {"actor_average_rate": 1.0},
+        "constant_rate": {"actor_learning_rate_final": DEFAULTS.actor_learning_rate},
+        "uniform_batches": {"success_share": 0.0},
+        "std_01": {"exploration_std": 0.1},
+        "width_32": {"critic_hidden": (32, 32)},
+        "width_64": {"critic_hidden": (64, 64)},
+        "width_256": {"critic_hidden": (256, 256)},
+    }.items()
+}
+
+
+def find(name: str) -> Method:
+    """A method or a variant by its name; KeyError for neither."""
+    return METHODS[name] if name in METHODS else VARIANTS[name]

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.finetuning.methods import BUDGET, COMMON, METHODS
+from benchmarks.finetuning.methods import BUDGET, COMMON, METHODS, VARIANTS
 from benchmarks.finetuning.pictures import draw_all, draw_task
 from benchmarks.finetuning.results import FOLDER, Cell, State
 from benchmarks.finetuning.statistics import Estimate
 from benchmarks.finetuning.table import Overall, Row, Runs, load, overall, row
 from benchmarks.finetuning.tasks import TASKS
+from benchmarks.finetuning.variants import variants_section
 from benchmarks.machine import RESULTS, write_results
 
 DOCS = Path("docs")
@@ -38,6 +39,7 @@ class Report:
     rows: Mapping[str, Mapping[str, Row]]
     tasks: Sequence[str]  # those of `overall`
     overall: Mapping[str, Overall]
+    variants: Runs
     notes: Mapping[Cell, State]
 
     @classmethod
@@ -48,7 +50,7 @@ class Report:
             task: {name: row(by_method[name]) for name in METHODS if name in by_method}
             for task, by_method in runs.items()
         }
-        return cls(runs, rows, *overall(runs), notes)
+        return cls(runs, rows, *overall(runs), load(folder, VARIANTS)[0], notes)
 
     def write(self, docs: Path = DOCS, results: Path = RESULTS) -> list[Path]:
         """Page, JSON and pictures; returns the files."""
@@ -71,6 +73,7 @@ class Report:
         parts += self._over_all()
         for task in TASKS:
             parts += self._task(task)
+        parts += variants_section(self.runs, self.variants)
         return "\n".join([*parts, *self._notes()])
 
     def _figures(self) -> dict:

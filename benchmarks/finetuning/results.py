@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.finetuning.methods import METHODS
+from benchmarks.finetuning.methods import find
 from benchmarks.finetuning.tasks import TASKS
 from benchmarks.machine import RESULTS, machine
 
@@ -60,7 +60,7 @@ class State(StrEnum):
 
 def settings(cell: Cell, judging: Judging = STANDARD) -> dict:
     """All that the result depends on besides the code, the seed and the length."""
-    made_of = {"task": TASKS[cell.task].settings, "method": METHODS[cell.method].settings}
+    made_of = {"task": TASKS[cell.task].settings, "method": find(cell.method).settings}
     return made_of | {"judging": judging._asdict()}
 
 

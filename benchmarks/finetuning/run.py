@@ -22,7 +22,7 @@ from benchmarks.finetuning.bases import RUNS
 from benchmarks.finetuning.curves import evaluation_steps, has_held, lowest
 from benchmarks.finetuning.episodes import Policy, evaluate
 from benchmarks.finetuning.loop import Learner
-from benchmarks.finetuning.methods import METHODS, Method
+from benchmarks.finetuning.methods import Method, find
 from benchmarks.finetuning.results import STANDARD, Cell, Judging, write
 from benchmarks.finetuning.tasks import TASKS, Task
 
@@ -131,7 +131,7 @@ def main(
     torch.set_num_threads(1)
     say, begin = _private_output(), time.perf_counter()
     judging = Judging(episodes, fresh)
-    run = Run(TASKS[task], METHODS[method], seed, steps, judging)
+    run = Run(TASKS[task], find(method), seed, steps, judging)
     result = run.go(lambda step, success: print(json.dumps([step, success]), file=say, flush=True))
     seconds = {"wall_clock_s": round(time.perf_counter() - begin, 1)}
     seconds["cpu_s"] = round(time.process_time(), 1)

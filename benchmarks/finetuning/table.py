@@ -1,6 +1,6 @@
 """From result files to the figures of the report; nothing here knows how they are shown."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,12 +46,12 @@ class Overall(NamedTuple):
     better: Estimate | None  # probability that a run of PORL has the larger area; None: itself
 
 
-def load(folder: Path = FOLDER) -> tuple[Runs, dict[Cell, State]]:
+def load(folder: Path = FOLDER, methods: Iterable[str] = METHODS) -> tuple[Runs, dict[Cell, State]]:
     """What can be reported: runs of the present settings, at least COMMON steps long. And what
     there is besides, by the reason why it is left out or to be doubted."""
     runs: dict[str, dict[str, list[dict]]] = {}
     notes: dict[Cell, State] = {}
-    for cell in _cells(folder):
+    for cell in _cells(folder, methods):
         there = state(cell, COMMON, folder)
         if there is not State.DONE:
             notes[cell] = there
@@ -61,10 +61,10 @@ def load(folder: Path = FOLDER) -> tuple[Runs, dict[Cell, State]]:
     return runs, notes
 
 
-def _cells(folder: Path) -> Iterator[Cell]:
+def _cells(folder: Path, methods: Iterable[str]) -> Iterator[Cell]:
     """Files of known tasks and methods; and what has no file at all, as seed 0."""
     for task in TASKS:
-        for method in METHODS:
+        for method in methods:
             paths = (folder / task).glob(f"{method}-*.json")
             seeds = sorted(int(path.stem.removeprefix(f"{method}-")) for path in paths)
             yield from (Cell(task, method, seed) for seed in seeds or [0])

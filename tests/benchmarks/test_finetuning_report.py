@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.finetuning import statistics
-from benchmarks.finetuning.methods import METHODS
+from benchmarks.finetuning.methods import METHODS, VARIANTS
 from benchmarks.finetuning.results import STANDARD, Cell, State, write
 
 pytest.importorskip("rliable", reason="needs benchmarks/requirements.txt")
@@ -143,3 +143,20 @@ def test_the_page_without_any_run_says_so(reach, tmp_path):
     page = Report.of(tmp_path).markdown()
     assert "There is no task yet on which every method has run." in page
     assert page.count("Not run yet.") >= 3
+
+
+def test_a_setting_is_compared_on_the_same_seeds(put, tmp_path):
+    for seed in range(3):
+        put("porl", seed, made_up([0.3, 0.6, 0.9, 0.9], dip=0.01 * seed))
+    for seed in range(2):
+        put("two_critics", seed, made_up([0.3, 0.3, 0.6, 0.6], dip=-0.1 * seed))
+    files = Report.of(tmp_path).write(tmp_path / "docs", tmp_path / "figures")
+    page = files[0].read_text()
+    assert "| `critics = 2` | 0.45 (-0.25); 0.20 (0.30), 2 seeds |" in page
+    assert "n_step" not in page  # was not run
+    assert VARIANTS["two_critics"].settings == METHODS["porl"].settings | {"critics": 2}
+
+
+def test_a_variant_differs_from_the_defaults_in_what_it_says():
+    for variant in VARIANTS.values():
+        assert variant.settings != METHODS["porl"].settings, variant.label
