@@ -66,7 +66,6 @@ class Trainer:
         self.config, self._seed = config, seed
         self.porl = Porl(self._learned_form(actor), config, seed, device, value_range)
         self.prior = self._make_memory(actor, seed, None)
-        self.prior.count_one_step()
         self.memory = self._make_memory(actor, seed, self.prior)
         self.env_steps = self.episodes = 0
         self.warmup = CriticWarmup(self.porl, self.memory, config)

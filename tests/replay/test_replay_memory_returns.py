@@ -4,11 +4,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from replay_rows import EPISODE, make_chunk, make_row
+from replay_rows import EPISODE, make_row
+from replay_rows import make_chunk as make_mixed_chunk
 
 from porl_ros.replay import Batch, Chunk, ReplayMemory
+from porl_ros.replay.schema import Actor
 
 GAMMA = 0.9
+
+
+def make_chunk(*place) -> Chunk:
+    """All of it the policy's doing."""
+    chunk = make_mixed_chunk(*place)
+    chunk.rows["actor"] = Actor.POLICY
+    return chunk
 
 
 def expected(number: int, steps: int, known: int) -> tuple:
@@ -155,7 +164,7 @@ def test_bad_steps_are_named():
         make_memory(0)
 
 
-def test_what_another_policy_did_has_one_reward():
+def test_what_another_policy_did_is_not_summed_up():
     memory = make_memory(3)
     memory.count_one_step()
     memory.extend(make_chunk(0, 14))
@@ -163,10 +172,30 @@ def test_what_another_policy_did_has_one_reward():
     memory.count_several_steps()
     memory.extend(make_chunk(14, 14))
     index = by_row(batch := memory.sample(400))
-    earlier = [at for number, at in index.items() if number < 14]
-    later = [at for number, at in index.items() if number >= 14]
+    earlier = [at for number, at in index.items() if number < 13]
+    later = [at for number, at in index.items() if number >= 13]
     check(Batch(*(values[earlier] for values in batch)), 1, 28)
     check(Batch(*(values[later] for values in batch)), 3, 28)
+
+
+@pytest.mark.parametrize("actor", [Actor.HUMAN, Actor.EXPERT])
+def test_what_a_person_did_is_not_summed_up(actor):
+    chunk = make_chunk(0, 28)
+    chunk.rows["actor"][8:12] = actor
+    memory = make_memory(3)
+    memory.extend(chunk)
+    index = by_row(batch := memory.sample(400))
+    steps = np.round(np.log(batch.discount) / np.log(GAMMA))
+    # 7 to 13 are an episode: what came before the person, what he did, and what came after
+    assert [steps[index[number]] for number in range(7, 14)] == [1, 1, 1, 1, 3, 2, 1]
+
+
+def test_what_the_safety_filter_changed_is_the_policys_own():
+    chunk = make_chunk(0, 28)
+    chunk.rows["actor"] = Actor.SAFETY
+    memory = make_memory(3)
+    memory.extend(chunk)
+    check(memory.sample(200), 3, 28)
 
 
 def test_the_ring_turning_over_does_not_bring_one_step_back():

@@ -5,7 +5,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from porl_ros.replay.memory.ring import Ring, join_records
+from porl_ros.replay.memory.ring import SHOWN, Ring, join_records
 
 
 class Batch(NamedTuple):
@@ -55,16 +55,19 @@ class Gathered(NamedTuple):
 def gather(
     ring: Ring, slots: np.ndarray, gamma: float, n_step: int, multi_step_from: int
 ) -> Gathered:
-    """The transitions in `slots`, over up to `n_step` steps each; over one if they were fed before
-    this address. Copies."""
+    """The transitions in `slots`, over up to `n_step` steps each; copies.
+
+    What is summed up after the first step must be the learned policy's own doing: fed from this
+    address on, and not shown by anybody. What others did next says what they are worth.
+    """
     first = ring.slots.take(slots)
     at = first["next"]
     last = ring.slots.take(at)
     discount = np.full(len(slots), gamma, np.float32)
-    several = ring.addresses(slots) >= multi_step_from if n_step > 1 else False
     for step in range(1, n_step):
         # Only over a row of which it is known what follows; final observations are no rows
-        on = several & (last["next"] >= 0) & (first["terminated"] == 0)
+        own = (ring.addresses(at) >= multi_step_from) & (ring.flags.take(at) & SHOWN == 0)
+        on = own & (last["next"] >= 0) & (first["terminated"] == 0)
         first["reward"] += np.where(on, gamma**step * last["reward"], 0.0)
         first["terminated"] = np.where(on, last["terminated"], first["terminated"])
         discount = np.where(on, np.float32(gamma ** (step + 1)), discount)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from porl_ros.replay.memory.history import FeedHistory, Restart, Stretch
-from porl_ros.replay.memory.ring import Ring, join_records
+from porl_ros.replay.memory.ring import SHOWN, Ring, join_records
 from porl_ros.replay.reading.follow import Chunk
 from porl_ros.replay.schema import Actor
 
@@ -174,6 +174,14 @@ class Feeder:
         self, rows: np.ndarray, packed: np.ndarray, finals: np.ndarray, first_row: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """Put rows and finals where they belong; the addresses of the rows, and which have one."""
+        addresses, ends = self._place(rows, packed, finals, first_row)
+        shown = np.isin(rows["actor"], (Actor.HUMAN, Actor.EXPERT))
+        self._ring.flags[addresses[shown] % self._ring.capacity] |= SHOWN
+        return addresses, ends
+
+    def _place(
+        self, rows: np.ndarray, packed: np.ndarray, finals: np.ndarray, first_row: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         count, closed = len(rows), finals["row"] - first_row
         linked, ends = np.zeros(count, bool), np.zeros(count, bool)
         linked[:-1] = rows["episode"][1:] == rows["episode"][:-1]

@@ -65,9 +65,7 @@ class ReplayMemory:
             raise ValueError(f"prior: a memory of {prior._kind}, must be of {self._kind}")
         self._random = np.random.default_rng(seed)
         self.hold_out_every = 0  # n: keep one of n failures and one of n successes out
-        # An address: what was fed before has one reward. What another policy did next says what
-        # that policy is worth, not this one.
-        self.multi_step_from = 0
+        self.multi_step_from = 0  # address: only rewards from here on are summed up; see `gather`
         self._held = HeldOut(self._ring)
         self._completed = {False: 0, True: 0}  # episodes, by success
 
@@ -137,11 +135,11 @@ class ReplayMemory:
         return Batch.of([self._gather(self._held.slots())])
 
     def count_one_step(self) -> None:
-        """One reward a transition, until `count_several_steps`."""
+        """Another policy acts: one reward a transition, until `count_several_steps`."""
         self.multi_step_from = NEVER
 
     def count_several_steps(self) -> None:
-        """Up to `n_step` rewards for a transition that is fed from now on."""
+        """Up to `n_step` rewards a transition, of what is fed from now on."""
         self.multi_step_from = self._ring.given
 
     def release(self) -> None:

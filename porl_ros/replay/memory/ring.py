@@ -19,7 +19,7 @@ import numpy as np
 
 from porl_ros.replay.errors import MemoryBudgetError
 
-READY, FINISHED, SUCCESS = 1, 2, 4  # flags of a slot
+READY, FINISHED, SUCCESS, SHOWN = 1, 2, 4, 8  # flags of a slot; SHOWN: a person or expert acted
 NOWHERE = -1
 LARGEST = 2**31 - 1  # slots; `next` has 32 bits
 
@@ -108,7 +108,7 @@ class Ring:
     def addresses(self, slots: np.ndarray) -> np.ndarray:
         """Of what lies in these slots now."""
         newest = self.given - 1
-        return newest - (newest - slots) % self.capacity
+        return newest - (newest - slots.astype(np.int64)) % self.capacity
 
     @property
     def oldest(self) -> int:
