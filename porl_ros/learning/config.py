@@ -111,7 +111,7 @@ class PorlConfig(StrictModel):
         0.2, ge=0, le=2, description="std of the noise on actions, in units of the action box (m)"
     )
     anchor: float = Field(
-        1.0,
+        2.0,
         ge=0,
         le=100,
         description="weight of the squared distance to the frozen policy at first (m)",

@@ -74,7 +74,7 @@ def test_whoever_goes_back_is_held_more_firmly_than_before():
 
 
 def test_too_few_episodes_say_nothing():
-    anchor = Anchor(PorlConfig(anchor_window=20, anchor_half_life=1))
+    anchor = Anchor(PorlConfig(anchor=1.0, anchor_window=20, anchor_half_life=1))
     hear(anchor, *[False] * 9)
     assert anchor.weight == 1.0
     hear(anchor, False)

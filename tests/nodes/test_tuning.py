@@ -74,7 +74,7 @@ def test_a_change_takes_effect_and_is_written_down(desk):
         ("utd", 65, "out of range"),
         ("utd", 0.5, "type"),
         ("critics", 3, "learner.critics = 3: cannot change while the node is configured"),
-        ("anchor_final", 50.0, "anchor_final \\(50.0\\) must not exceed anchor \\(1.0\\)"),
+        ("anchor_final", 50.0, "anchor_final \\(50.0\\) must not exceed anchor \\(2.0\\)"),
         ("critic_learning_rate", 0.0, "critic_learning_rate = 0.0: Input should be greater than 0"),
         ("discount", math.nan, "discount (= nan|out of range)"),
         ("recent_share", 0.9, "must not exceed 1"),
