@@ -17,11 +17,11 @@ MOST_HALVINGS = 10.0  # a thousandth, so that the way back is never long
 class Anchor:
     """The weight of the squared distance to the frozen policy. One thread.
 
-    It is the lower of two. One falls linearly from `anchor` to `anchor_final` as the success of the
-    last `anchor_window` episodes rises from the base's to 1. The other, if `anchor_half_life` is
-    not 0, halves with every so many episodes of a policy that is not worse than the base, for what
-    there is to gain may lie farther away than the first weight lets it go; and it comes back when
-    it is worse.
+    It is the lower of two. One falls by the square from `anchor` to `anchor_final` as the success
+    of the last `anchor_window` episodes rises from the base's to 1. The other, if
+    `anchor_half_life` is not 0, halves with every so many episodes of a policy that is not worse
+    than the base, for what there is to gain may lie farther away than the first weight lets it go;
+    and it comes back when it is worse.
     """
 
     def __init__(self, config: PorlConfig):
@@ -73,7 +73,7 @@ class Anchor:
         first, last = self.config.anchor, self.config.anchor_final
         if not self._recent or self._reference >= 1.0:
             return first
-        by_success = first + self.gained * (last - first)
+        by_success = last + (first - last) * (1.0 - self.gained) ** 2
         by_patience = first * 0.5**self._halvings if self.config.anchor_half_life else first
         return float(max(last, min(by_success, by_patience)))
 

@@ -60,7 +60,7 @@ def test_it_is_the_lower_of_patience_and_success():
     hear(anchor, *[True] * 20)
     assert anchor.weight == pytest.approx(0.01)
     hear(anchor, *[False] * 5)  # 15 of 20: half of the way from 0.5 to 1
-    assert anchor.weight == pytest.approx(0.505)
+    assert anchor.weight == pytest.approx(0.01 + 0.99 / 4)
 
 
 def test_whoever_goes_back_is_held_more_firmly_than_before():

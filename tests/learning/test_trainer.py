@@ -222,7 +222,7 @@ def test_the_anchor_fades_as_success_rises_and_comes_back():
         seen.append(trainer.anchor)
     assert trainer.base_success == 0.25
     # Of the last four 2, 2, 2, 3, 3, 4, 3, 2, 1, 0 succeeded, and 1 of the base's
-    assert np.allclose(3 * np.array(seen[4:]), [2, 2, 2, 1, 1, 0, 1, 2, 3, 3])
+    assert np.allclose(9 * np.array(seen[4:]), [4, 4, 4, 1, 1, 0, 1, 4, 9, 9])
 
 
 def test_a_perfect_base_keeps_its_anchor():
